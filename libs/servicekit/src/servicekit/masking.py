@@ -1,0 +1,25 @@
+"""Takes people and secrets out of what is logged."""
+
+import re
+
+_LONGEST = 2_000
+
+_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\b\d{6,12}:[A-Za-z0-9_-]{30,}"), "<bot-token>"),
+    (re.compile(r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{16,}"), "<api-key>"),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), r"\1 <credential>"),
+    (re.compile(r"(?<=://)[^/\s:@]{0,100}:[^/\s@]{1,200}(?=@)"), "<credentials>"),
+    (re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,4}"), "<email>"),
+    (re.compile(r"(?<![\w-])(?:\d[ -]?){13,19}(?![\w-])"), "<card>"),
+    (re.compile(r"(?<![\w-])\d{3}-\d{3}-\d{3}[ -]\d{2}(?![\w-])"), "<snils>"),
+    (re.compile(r"(?<![\w.:-])(?:\+\d|8[ (-])[\d ()-]{8,16}\d(?![\w-])"), "<phone>"),
+)
+
+
+def mask(text: str) -> str:
+    """The text with tokens, keys, credentials, e-mails, card and phone numbers replaced, cut to 2 000 characters."""
+    if len(text) > _LONGEST:
+        text = text[:_LONGEST] + "…"
+    for pattern, replacement in _RULES:
+        text = pattern.sub(replacement, text)
+    return text

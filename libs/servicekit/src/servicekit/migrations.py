@@ -1,0 +1,90 @@
+"""Plain SQL migrations: `0001_name.sql` …, forward only, each in a transaction, under an advisory lock.
+
+A new version must work beside the old one (expand, then contract), so a service is ready when its schema is at its
+version or later.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from servicekit.postgres import Database
+
+_FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+
+
+class MigrationFault(Exception):
+    """The files and the schema do not fit together."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def read_migrations(directory: Path) -> list[Migration]:
+    """The migrations of a folder in order. Raises MigrationFault for gaps and for names of another form."""
+    migrations = []
+    for number, path in enumerate(sorted(directory.glob("*.sql")), start=1):
+        match = _FILE.fullmatch(path.name)
+        if match is None or int(match[1]) != number:
+            raise MigrationFault(f"{path.name}: expected {number:04d}_<name>.sql")
+        migrations.append(Migration(number, path.stem, path.read_text()))
+    if not migrations:
+        raise MigrationFault(f"no migrations in {directory}")
+    return migrations
+
+
+async def migrate(dsn: str, schema: str, directory: Path) -> int:
+    """Brings the schema to the newest version and returns it. Run as the schema's owner; safe to run twice at once."""
+    migrations = read_migrations(directory)
+    connection = await asyncpg.connect(dsn, timeout=10, server_settings={"search_path": schema})
+    try:
+        await connection.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", f"migrate {schema}")
+        await connection.execute(
+            """CREATE TABLE IF NOT EXISTS schema_migrations (
+                   version int PRIMARY KEY, name text NOT NULL, checksum text NOT NULL,
+                   applied_at timestamptz NOT NULL DEFAULT now())"""
+        )
+        for role in ("requests", "worker"):
+            await connection.execute(f"GRANT SELECT ON schema_migrations TO {schema}_{role}")
+        applied = {
+            row["version"]: row["checksum"]
+            for row in await connection.fetch("SELECT version, checksum FROM schema_migrations")
+        }
+        for migration in migrations:
+            if migration.version in applied:
+                if applied[migration.version] != migration.checksum:
+                    raise MigrationFault(f"{migration.name} was changed after it was applied; add a new one instead")
+                continue
+            async with connection.transaction():
+                await connection.execute(migration.sql)
+                await connection.execute(
+                    "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
+                    migration.version,
+                    migration.name,
+                    migration.checksum,
+                )
+        return int(max([*applied, migrations[-1].version]))
+    finally:
+        await connection.close()
+
+
+async def check_schema(database: Database, wanted: int) -> None:
+    """Raises MigrationFault while the schema is older than `wanted`, and a store error while it cannot be asked."""
+    async with database.connection() as connection:
+        try:
+            found = await connection.fetchval("SELECT max(version) FROM schema_migrations")
+        except asyncpg.UndefinedTableError:
+            found = None
+    if (found or 0) < wanted:
+        raise MigrationFault(f"the schema is at version {found or 0}, this program needs {wanted}: run `migrate`")
