@@ -44,8 +44,8 @@ format: $(INSTALLED) ## Format and repair what can be repaired by itself
 	buf format protos --write
 
 # The path of a proto is the import path of its module, so nothing that protoc writes needs rewriting.
-protoc = python -m grpc_tools.protoc --proto_path=protos --python_out=$(1) --grpc_python_out=$(1) --mypy_out=$(1) \
-	--mypy_grpc_out=$(1) $$(cd protos && find pismo -name '*.proto' | sort)
+protoc = python -m grpc_tools.protoc --proto_path=protos --python_out=$(1) --grpc_python_out=$(1) --mypy_out=quiet:$(1) \
+	--mypy_grpc_out=quiet:$(1) $$(cd protos && find pismo -name '*.proto' | sort)
 
 .PHONY: protos
 protos: $(INSTALLED) ## Generate the Python of libs/contracts from protos/

@@ -1,0 +1,1 @@
+"""The whole of Pismo on one machine: embedded stores, the four services, the sandbox, and their supervisor."""
