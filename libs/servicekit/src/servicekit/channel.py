@@ -10,6 +10,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from servicekit import deadlines
 from servicekit.telemetry import tracer
+from servicekit.tls import TlsFiles
 
 CALL_SECONDS = 5.0
 """How long a unary call may take where the caller sets no deadline of its own."""
@@ -45,9 +46,12 @@ _OPTIONS: list[tuple[str, Any]] = [
 ]
 
 
-def open_channel(target: str) -> grpc.aio.Channel:
+def open_channel(target: str, tls: TlsFiles | None = None) -> grpc.aio.Channel:
     """A channel to a gRPC target: `host:port`, `dns:///name:port`, or `ipv4:a:1,b:2` for several."""
-    return grpc.aio.insecure_channel(target, options=_OPTIONS, interceptors=[_Unary(), _ServerStream()])
+    interceptors = [_Unary(), _ServerStream()]
+    if tls is None:
+        return grpc.aio.insecure_channel(target, options=_OPTIONS, interceptors=interceptors)
+    return grpc.aio.secure_channel(target, tls.channel_credentials(), options=_OPTIONS, interceptors=interceptors)
 
 
 def _prepare(details: grpc.aio.ClientCallDetails, timeout: float | None) -> grpc.aio.ClientCallDetails:

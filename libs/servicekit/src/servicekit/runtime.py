@@ -28,6 +28,7 @@ from servicekit.migrations import MigrationFault, check_schema, read_migrations
 from servicekit.postgres import STORE_ERRORS, Connection, Database, open_database
 from servicekit.server import Server
 from servicekit.settings import ServiceSettings
+from servicekit.tls import CallTable
 
 READINESS_SECONDS = 1.0
 RELAY_SECONDS = 1.0
@@ -74,7 +75,7 @@ class Runtime:
         return await self._resources.enter_async_context(open_database(dsn, self.settings.service, max_connections))
 
     def channel(self, target: str) -> grpc.aio.Channel:
-        channel = open_channel(target)
+        channel = open_channel(target, self.settings.tls)
         self._resources.push_async_callback(channel.close)
         return channel
 
@@ -144,7 +145,16 @@ class Runtime:
         """Serves until SIGTERM or SIGINT. SERVING while the schema is at the program's version or later."""
         settings = self.settings
         wanted = read_migrations(migrations)[-1].version
-        server = Server(settings.listen_address, settings.grpc_port, table, servicers, self.report_error)
+        call_table = CallTable.read(settings.call_table_file, settings.service) if settings.call_table_file else None
+        server = Server(
+            settings.listen_address,
+            settings.grpc_port,
+            table,
+            servicers,
+            self.report_error,
+            settings.tls,
+            call_table,
+        )
         runner = await ops.start_ops(settings.listen_address, settings.ops_port, lambda: self._not_ready)
         self._resources.push_async_callback(runner.cleanup)
         await server.start()

@@ -23,6 +23,7 @@ from servicekit.errors import CallContext, ErrorTable, InvalidFields, abort, inv
 from servicekit.fields import check_fields
 from servicekit.logs import describe
 from servicekit.postgres import STORE_ERRORS
+from servicekit.tls import CallTable, TlsFiles
 
 LONGEST_CALL_SECONDS = 30.0
 CALLS_AT_ONCE = 1_000
@@ -52,9 +53,20 @@ class _Overloaded(Exception):
     """More calls at once than are admitted."""
 
 
+class _CallerNotAllowed(Exception):
+    """The certificate's service may not call this method."""
+
+    def __init__(self, caller: str) -> None:
+        super().__init__(caller)
+        self.caller = caller
+
+
 class _Boundary(grpc.aio.ServerInterceptor):
-    def __init__(self, table: ErrorTable, draining: asyncio.Event, report: ErrorReport) -> None:
+    def __init__(
+        self, table: ErrorTable, draining: asyncio.Event, report: ErrorReport, call_table: CallTable | None
+    ) -> None:
         self._table = table
+        self._call_table = call_table
         self._draining = draining
         self._report = report
         self._calls = 0
@@ -93,6 +105,7 @@ class _Boundary(grpc.aio.ServerInterceptor):
             began = time.perf_counter()
             with self._span(name, context) as span:
                 try:
+                    self._check_caller(name, context)
                     if self._calls >= CALLS_AT_ONCE:
                         raise _Overloaded
                     self._calls += 1
@@ -118,6 +131,7 @@ class _Boundary(grpc.aio.ServerInterceptor):
         async def served(request: Any, context: CallContext) -> AsyncIterator[Any]:
             with self._span(name, context) as span:
                 try:
+                    self._check_caller(name, context)
                     if self._streams >= STREAMS_AT_ONCE:
                         raise _Overloaded
                     self._streams += 1
@@ -145,6 +159,12 @@ class _Boundary(grpc.aio.ServerInterceptor):
 
         return served
 
+    def _check_caller(self, name: str, context: CallContext) -> None:
+        if self._call_table is not None:
+            caller = self._call_table.caller(context.auth_context())
+            if not self._call_table.allows(caller, name):
+                raise _CallerNotAllowed(caller)
+
     @contextmanager
     def _span(self, name: str, context: CallContext) -> Any:
         metadata = dict(context.invocation_metadata() or ())
@@ -164,6 +184,12 @@ class _Boundary(grpc.aio.ServerInterceptor):
         status = self._table.status(error)
         if status is None and isinstance(error, InvalidFields):
             status = invalid_fields(error)
+        if status is None and isinstance(error, _CallerNotAllowed):
+            status = make_status(
+                grpc.StatusCode.PERMISSION_DENIED,
+                ErrorReason.Name(ErrorReason.ERROR_REASON_CALLER_NOT_ALLOWED),
+                {"caller": error.caller, "method": name},
+            )
         if status is None and isinstance(error, _Overloaded):
             status = make_status(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -201,11 +227,13 @@ class Server:
         table: ErrorTable,
         add_servicers: Iterable[tuple[str, Callable[[grpc.aio.Server], None]]],
         report: ErrorReport,
+        tls: TlsFiles | None = None,
+        call_table: CallTable | None = None,
     ) -> None:
         """`add_servicers` pairs each full service name with what adds its servicer to a server."""
         self.draining = asyncio.Event()
         self._server = grpc.aio.server(
-            interceptors=[_Boundary(table, self.draining, report)],
+            interceptors=[_Boundary(table, self.draining, report, call_table)],
             options=[
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
                 ("grpc.http2.max_ping_strikes", 0),
@@ -227,7 +255,11 @@ class Server:
             self._names.append(name)
         reflection.enable_server_reflection([*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
         try:
-            self.port: int = self._server.add_insecure_port(f"{address}:{port}")
+            self.port: int = (
+                self._server.add_insecure_port(f"{address}:{port}")
+                if tls is None
+                else self._server.add_secure_port(f"{address}:{port}", tls.server_credentials())
+            )
         except RuntimeError:
             raise SystemExit(f"gRPC port {port} on {address} is taken") from None
 

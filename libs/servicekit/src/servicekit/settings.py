@@ -12,6 +12,8 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from servicekit.tls import TlsFiles
+
 
 class _Environment(PydanticBaseSettingsSource):
     """Reads field `x_y` of service S from S_X_Y, then X_Y, each also as a path in …_FILE. An empty value is none."""
@@ -61,6 +63,10 @@ class ServiceSettings(BaseSettings):
     analytics_target: str = "localhost:50053"
     instance: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
     """The name that leases are held under. Unique among running processes; a restarted one may keep its name."""
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None
+    tls_ca_file: Path | None = None
+    call_table_file: Path | None = None
     log_level: str = "INFO"
     sandbox: bool = False
     clock_offset_file: Path | None = None
@@ -74,6 +80,20 @@ class ServiceSettings(BaseSettings):
         if self.clock_offset_file and not self.sandbox:
             raise ValueError("CLOCK_OFFSET_FILE moves the clock, which only the sandbox may: set SANDBOX=1 or unset it")
         return self
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        files = (self.tls_cert_file, self.tls_key_file, self.tls_ca_file, self.call_table_file)
+        if any(files) and not all(files):
+            raise ValueError("TLS_CERT_FILE, TLS_KEY_FILE, TLS_CA_FILE and CALL_TABLE_FILE go together")
+        return self
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """mTLS for both directions; None means plain, for services inside one host."""
+        if self.tls_cert_file and self.tls_key_file and self.tls_ca_file:
+            return TlsFiles(self.tls_cert_file, self.tls_key_file, self.tls_ca_file)
+        return None
 
     @property
     def requests_dsn(self) -> str:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16pismo/rpc/v1/rpc.proto\x12\x0cpismo.rpc.v1\x1a google/protobuf/descriptor.proto\"_\n\nFieldRules\x12\x10\n\x08required\x18\x01 \x01(\x08\x12\x0c\n\x04uuid\x18\x02 \x01(\x08\x12\x11\n\tmax_bytes\x18\x03 \x01(\r\x12\x11\n\tmax_items\x18\x04 \x01(\r\x12\x0b\n\x03max\x18\x05 \x01(\x03*\xc2\x01\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_FIELD\x10\x01\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\x02\x12\x19\n\x15\x45RROR_REASON_DRAINING\x10\x03\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x04\x12\"\n\x1e\x45RROR_REASON_STORE_UNAVAILABLE\x10\x05:H\n\x05rules\x12\x1d.google.protobuf.FieldOptions\x18\xb8\x8e\x03 \x01(\x0b\x32\x18.pismo.rpc.v1.FieldRulesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16pismo/rpc/v1/rpc.proto\x12\x0cpismo.rpc.v1\x1a google/protobuf/descriptor.proto\"_\n\nFieldRules\x12\x10\n\x08required\x18\x01 \x01(\x08\x12\x0c\n\x04uuid\x18\x02 \x01(\x08\x12\x11\n\tmax_bytes\x18\x03 \x01(\r\x12\x11\n\tmax_items\x18\x04 \x01(\r\x12\x0b\n\x03max\x18\x05 \x01(\x03*\xe7\x01\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_FIELD\x10\x01\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\x02\x12\x19\n\x15\x45RROR_REASON_DRAINING\x10\x03\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x04\x12\"\n\x1e\x45RROR_REASON_STORE_UNAVAILABLE\x10\x05\x12#\n\x1f\x45RROR_REASON_CALLER_NOT_ALLOWED\x10\x06:H\n\x05rules\x12\x1d.google.protobuf.FieldOptions\x18\xb8\x8e\x03 \x01(\x0b\x32\x18.pismo.rpc.v1.FieldRulesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pismo.rpc.v1.rpc_pb2', _glo
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=172
-  _globals['_ERRORREASON']._serialized_end=366
+  _globals['_ERRORREASON']._serialized_end=403
   _globals['_FIELDRULES']._serialized_start=74
   _globals['_FIELDRULES']._serialized_end=169
 # @@protoc_insertion_point(module_scope)

@@ -37,6 +37,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Something unforeseen. Metadata: trace_id, under which the operator finds it."""
     ERROR_REASON_STORE_UNAVAILABLE: _ErrorReason.ValueType  # 5
     """The service that answers could not reach its own store in time. Nothing is known to have changed. RetryInfo."""
+    ERROR_REASON_CALLER_NOT_ALLOWED: _ErrorReason.ValueType  # 6
+    """The certificate names a caller that the call table does not let call this. Metadata: caller, method."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons that any service can answer with, in google.rpc.ErrorInfo with the domain "pismo"."""
@@ -53,6 +55,8 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 4
 """Something unforeseen. Metadata: trace_id, under which the operator finds it."""
 ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 5
 """The service that answers could not reach its own store in time. Nothing is known to have changed. RetryInfo."""
+ERROR_REASON_CALLER_NOT_ALLOWED: ErrorReason.ValueType  # 6
+"""The certificate names a caller that the call table does not let call this. Metadata: caller, method."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
