@@ -1,0 +1,42 @@
+"""Which of the two languages a text is in, and where its sentences end."""
+
+import re
+from typing import Literal, TypeAlias
+
+Language: TypeAlias = Literal["ru", "en"]
+
+_LETTERS = re.compile(r"[^\W\d_]")
+_CYRILLIC = re.compile(r"[А-Яа-яЁё]")
+
+# A Russian advert for an engineer is half Latin ("Python-разработчик, Django, PostgreSQL, Москва"),
+# an English one has at most a street or a name in Cyrillic.
+_RUSSIAN_FROM = 0.25
+
+_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"»”)]*\s+(?=[\"«“(—–-]?\s?[A-ZА-ЯЁ0-9])")
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(«\"])(?:[А-ЯA-Z]|г|гг|ул|д|им|т|е|п|к|тел|стр|руб|тыс|млн|млрд|проф|др|etc|e\.g|i\.e|Mr|Mrs|Ms|Dr|Inc|Ltd|St|No|vs)\.$"
+)
+
+
+def cyrillic_share(text: str) -> float:
+    """The part of the letters of `text` that are Cyrillic, 0 to 1; 0 for a text without letters."""
+    letters = len(_LETTERS.findall(text))
+    return len(_CYRILLIC.findall(text)) / letters if letters else 0.0
+
+
+def language_of(text: str) -> Language:
+    """The language to answer `text` in: Russian from a quarter of Cyrillic letters on, else English."""
+    return "ru" if cyrillic_share(text) >= _RUSSIAN_FROM else "en"
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of one paragraph, in order, without the white space between them."""
+    found: list[str] = []
+    start = 0
+    for end in _SENTENCE_END.finditer(text):
+        sentence = text[start : end.end()].strip()
+        if not _ABBREVIATION.search(sentence):
+            found.append(sentence)
+            start = end.end()
+    rest = text[start:].strip()
+    return [*found, rest] if rest else found
