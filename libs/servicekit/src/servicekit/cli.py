@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import uvloop
 
 from servicekit.migrations import MigrationFault, migrate
-from servicekit.settings import ServiceSettings, load
+from servicekit.settings import SchemaSettings, ServiceSettings, load
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -38,31 +38,26 @@ def main(
         await serve(found)
         return 0
 
-    async def run_migrate(found: S, _: argparse.Namespace) -> int:
-        version = await migrate(found.owner_dsn, found.service, migrations)
-        print(f"{found.service}: schema at version {version}")
-        return 0
-
-    every = [
-        Command("serve", "answer calls until SIGTERM", run_serve),
-        Command("migrate", "bring the schema to this program's version, then exit", run_migrate),
-        *commands,
-    ]
+    every = [Command("serve", "answer calls until SIGTERM", run_serve), *commands]
     parser = argparse.ArgumentParser(
         prog=f"python -m {settings.service}",
         description="Settings come from the environment; faults are named at start.",
     )
     subparsers = parser.add_subparsers(dest="command", required=True)
+    subparsers.add_parser("migrate", help="bring the schema to this program's version, then exit; needs the owner only")
     for command in every:
         command.add_arguments(subparsers.add_parser(command.name, help=command.help))
     arguments = parser.parse_args(argv)
-    chosen = next(command for command in every if command.name == arguments.command)
     try:
-        code = uvloop.run(_run(chosen, load(settings), arguments))
+        if arguments.command == "migrate":
+            code = uvloop.run(_migrate(settings.service, migrations))
+        else:
+            chosen = next(command for command in every if command.name == arguments.command)
+            code = uvloop.run(_run(chosen, load(settings), arguments))
     except MigrationFault as fault:
         raise SystemExit(f"{settings.service}: {fault}") from None
     except (OSError, TimeoutError) as error:
-        raise SystemExit(f"{settings.service}: {chosen.name} failed: {error}") from None
+        raise SystemExit(f"{settings.service}: {arguments.command} failed: {error}") from None
     except (KeyboardInterrupt, asyncio.CancelledError):
         code = 130
     raise SystemExit(code)
@@ -70,3 +65,9 @@ def main(
 
 async def _run(command: Command[S], settings: S, arguments: argparse.Namespace) -> int:
     return await command.run(settings, arguments)
+
+
+async def _migrate(service: str, migrations: Path) -> int:
+    found: SchemaSettings = load(type("MigrationSettings", (SchemaSettings,), {"service": service}))
+    print(f"{service}: schema at version {await migrate(found.owner_dsn, service, migrations)}")
+    return 0

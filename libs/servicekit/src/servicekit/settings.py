@@ -44,19 +44,58 @@ class _Environment(PydanticBaseSettingsSource):
         return values
 
 
-class ServiceSettings(BaseSettings):
-    """What every service reads. A service's own settings add to it; a name with its prefix wins over the plain one."""
+class SchemaSettings(BaseSettings):
+    """What it takes to migrate a service's schema. The service-prefixed name of a variable wins over the plain one."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     service: ClassVar[str]
 
-    database_url: SecretStr
+    database_url: SecretStr | None = None
     """The requests role of the service's schema: what RPCs run as."""
+    migration_database_url: SecretStr | None = None
+    """The schema's owner; by default DATABASE_URL's server and password with the owner's name."""
+
+    @property
+    def owner_dsn(self) -> str:
+        return self._as_role(self.migration_database_url, "owner")
+
+    def _as_role(self, given: SecretStr | None, role: str) -> str:
+        if given is not None:
+            return given.get_secret_value()
+        url = urlsplit(self.requests_dsn)
+        password = f":{url.password}" if url.password else ""
+        address = url.netloc.rpartition("@")[2]
+        return urlunsplit(url._replace(netloc=f"{self.service}_{role}{password}@{address}"))
+
+    @property
+    def requests_dsn(self) -> str:
+        return self.database_url.get_secret_value() if self.database_url else ""
+
+    @model_validator(mode="after")
+    def _a_database_is_given(self) -> Self:
+        if self.database_url is None and self.migration_database_url is None:
+            raise ValueError("DATABASE_URL or MIGRATION_DATABASE_URL must be set")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, _Environment(settings_cls, cls.service, os.environ)
+
+
+class ServiceSettings(SchemaSettings):
+    """What every service reads; its own settings add to it."""
+
+    database_url: SecretStr
     worker_database_url: SecretStr | None = None
     """The worker role; by default the same server with the worker role's name and the same password."""
-    migration_database_url: SecretStr | None = None
-    """The schema's owner; only `migrate` uses it."""
     listen_address: str = "127.0.0.1"
     grpc_port: int = Field(ge=0, le=65535)
     ops_port: int = Field(ge=0, le=65535)
@@ -96,44 +135,17 @@ class ServiceSettings(BaseSettings):
         return None
 
     @property
-    def requests_dsn(self) -> str:
-        return self.database_url.get_secret_value()
-
-    @property
     def worker_dsn(self) -> str:
         return self._as_role(self.worker_database_url, "worker")
 
-    @property
-    def owner_dsn(self) -> str:
-        return self._as_role(self.migration_database_url, "owner")
 
-    def _as_role(self, given: SecretStr | None, role: str) -> str:
-        if given is not None:
-            return given.get_secret_value()
-        url = urlsplit(self.requests_dsn)
-        password = f":{url.password}" if url.password else ""
-        _, _, address = url.netloc.rpartition("@")
-        return urlunsplit(url._replace(netloc=f"{self.service}_{role}{password}@{address}"))
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, _Environment(settings_cls, cls.service, os.environ)
-
-
-S = TypeVar("S", bound=ServiceSettings)
+S = TypeVar("S", bound=SchemaSettings)
 
 
 def load(settings: type[S]) -> S:
     """The service's settings, or exit code 2 with one line for each fault that names its variable."""
     try:
-        return settings()  # type: ignore[call-arg]  # the environment gives them
+        return settings()
     except ValidationError as error:
         print(f"{settings.service}: the environment has {error.error_count()} fault(s):", file=sys.stderr)
         for fault in error.errors(include_input=False, include_url=False):
