@@ -5,11 +5,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import DecodeError
 from google.rpc.code_pb2 import Code
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
@@ -49,13 +48,20 @@ class Answer:
     reason: int
 
 
+class Reasons(Protocol):
+    """A service's ErrorReason enum."""
+
+    def Name(self, number: Any) -> str:
+        """The name of a value."""
+
+
 class ErrorTable:
     """A service's one table from domain errors to answers.
 
     A domain error is a dataclass: its fields are ErrorInfo's metadata, but `retry_after_seconds`, which is RetryInfo.
     """
 
-    def __init__(self, reasons: EnumTypeWrapper, answers: Mapping[type[Exception], Answer]) -> None:
+    def __init__(self, reasons: Reasons, answers: Mapping[type[Exception], Answer]) -> None:
         self._reasons = reasons
         self._answers = answers
 
