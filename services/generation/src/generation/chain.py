@@ -131,12 +131,13 @@ class Chain:
                     return await self._call(entry, order, Draft(on_text), judge, on_attempt)
             except Held as held:
                 waits.append(held.seconds)
-            except ModelRateLimited as limited:
-                seconds = min(limited.retry_after_seconds or RETRY_SECONDS, LONGEST_BLOCK_SECONDS)
-                await self._limits.block(entry, seconds)
-                waits.append(seconds)
-            except ModelFailure:
-                waits.append(max(RETRY_SECONDS, self._breakers[entry.name].wait_seconds))
+            except ModelFailure as failure:
+                wait = failure.retry_after_seconds
+                if wait is None and isinstance(failure, ModelRateLimited):
+                    wait = RETRY_SECONDS
+                if wait:
+                    await self._limits.block(entry, min(wait, LONGEST_BLOCK_SECONDS))
+                waits.append(max(wait or RETRY_SECONDS, self._breakers[entry.name].wait_seconds))
         raise NoModelAvailable(min(waits, default=RETRY_SECONDS), attempted=attempted)
 
     async def _call(

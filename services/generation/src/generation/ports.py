@@ -104,13 +104,15 @@ class ModelFailure(Exception):
 
     `reason` is one word for logs, counters and spans. No failure carries a text, an address or a key.
     `counts` says whether it is the model's fault, and so brings its breaker nearer to opening.
+    `retry_after_seconds` is what the vendor asked for, if it did: nobody calls the model before.
     """
 
     counts = True
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ModelUnavailable(ModelFailure):
@@ -130,13 +132,9 @@ class ModelTruncated(ModelFailure):
 
 
 class ModelRateLimited(ModelFailure):
-    """The vendor asks to wait, `retry_after_seconds` if it said how long. The model is well: no breaker counts it."""
+    """We called more often than the vendor allows. The model is well, so no breaker counts it."""
 
     counts = False
-
-    def __init__(self, retry_after_seconds: float | None) -> None:
-        super().__init__("rate_limited")
-        self.retry_after_seconds = retry_after_seconds
 
 
 class ModelRejected(ModelFailure):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from generation.chain_file import Entry, Vendor
 from generation.ports import Model
-from generation.providers import anthropic, openai
 from generation.providers.offline import OfflineModel
 
 # At DEBUG these log whole requests, résumés included; at INFO a line for each call. Neither is ever wanted.
@@ -35,19 +35,18 @@ async def open_models(
     """
     calls = {vendor: sum(entry.concurrency for entry in entries if entry.vendor == vendor) for vendor in accounts}
     async with AsyncExitStack() as stack:
-        openai_client = anthropic_client = None
-        if (account := accounts.get("openai")) is not None:
+        make: dict[Vendor, Callable[[Entry], Model]] = {"offline": lambda _: OfflineModel(offline_seconds)}
+        # A vendor's SDK costs a start a second and 35 MB: only those that are used are imported.
+        if account := accounts.get("openai"):
+            from generation.providers import openai
+
             openai_client = openai.new_client(account.api_key, account.base_url, calls["openai"])
             stack.push_async_callback(openai_client.close)
-        if (account := accounts.get("anthropic")) is not None:
+            make["openai"] = partial(openai.OpenAIModel, openai_client)
+        if account := accounts.get("anthropic"):
+            from generation.providers import anthropic
+
             anthropic_client = anthropic.new_client(account.api_key, account.base_url, calls["anthropic"])
             stack.push_async_callback(anthropic_client.close)
-        models: list[tuple[Entry, Model]] = []
-        for entry in entries:
-            if entry.vendor == "openai" and openai_client is not None:
-                models.append((entry, openai.OpenAIModel(openai_client, entry)))
-            elif entry.vendor == "anthropic" and anthropic_client is not None:
-                models.append((entry, anthropic.AnthropicModel(anthropic_client, entry)))
-            elif entry.vendor == "offline":
-                models.append((entry, OfflineModel(offline_seconds)))
-        yield models
+            make["anthropic"] = partial(anthropic.AnthropicModel, anthropic_client)
+        yield [(entry, make[entry.vendor](entry)) for entry in entries if entry.vendor in make]

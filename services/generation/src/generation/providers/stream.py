@@ -139,13 +139,14 @@ def failure_of(status: int, headers: Mapping[str, str] | None = None, *, out_of_
     """What an HTTP status of a vendor means to us."""
     if out_of_money:
         return ModelRejected("out_of_money")
+    wait = retry_after_seconds(headers or {})
     if status == 429:
-        return ModelRateLimited(retry_after_seconds(headers or {}))
+        return ModelRateLimited("rate_limited", retry_after_seconds=wait)
     if status in (400, 413, 422):
         return OrderRejected(f"http_{status}")
     if 400 <= status < 500 and status not in (408, 409, 425):
         return ModelRejected(f"http_{status}")
-    return ModelUnavailable(f"http_{status}")
+    return ModelUnavailable(f"http_{status}", retry_after_seconds=wait)
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
