@@ -10,7 +10,7 @@ A service's schema has this table, made by its own migration:
     GRANT SELECT, INSERT, UPDATE, DELETE ON outbox TO <service>_worker;
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -22,7 +22,6 @@ from pismo.analytics.v1.analytics_pb2 import Event
 from pismo.analytics.v1.analytics_service_pb2 import IngestEventsRequest
 
 from servicekit import telemetry
-from servicekit.errors import refusal
 from servicekit.postgres import Connection, Database
 
 if TYPE_CHECKING:
@@ -98,18 +97,26 @@ class OutboxRelay:
         ids = [row["event_id"] for row in rows]
         try:
             with telemetry.span("outbox relay", parent=telemetry.detached()):
-                await self._analytics.IngestEvents(
-                    IngestEventsRequest(events=[Event.FromString(row["payload"]) for row in rows])
-                )
-        except grpc.aio.AioRpcError as error:
+                await self._send([Event.FromString(row["payload"]) for row in rows])
+        except grpc.aio.AioRpcError:
             async with self._database.connection() as connection:
-                if error.code() is grpc.StatusCode.INVALID_ARGUMENT and len(ids) == 1:
-                    # It will never be accepted: keeping it would hold up nothing, and help nobody.
-                    await connection.execute("DELETE FROM outbox WHERE event_id = $1", ids[0])
-                    log.error("event refused", event_id=str(ids[0]), reason=refusal(error).reason)
-                    return True
                 await connection.execute("UPDATE outbox SET leased_until = NULL WHERE event_id = ANY($1)", ids)
             raise
         async with self._database.connection() as connection:
             await connection.execute("DELETE FROM outbox WHERE event_id = ANY($1)", ids)
         return len(rows) == BATCH_EVENTS
+
+    async def _send(self, events: Sequence[Event]) -> None:
+        """Sends events. One that will never be accepted is found, named in the log and given up: it would hold up all
+        the others, and keeping it would help nobody."""
+        try:
+            await self._analytics.IngestEvents(IngestEventsRequest(events=events))
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
+                raise
+            if len(events) == 1:
+                log.error("event refused", event_id=events[0].event_id, refusal=error.details())
+                return
+            half = len(events) // 2
+            await self._send(events[:half])
+            await self._send(events[half:])
