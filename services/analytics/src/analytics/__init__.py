@@ -1,0 +1,1 @@
+"""Analytics: facts counted once, and what they add up to."""
