@@ -29,6 +29,17 @@ def language_of(text: str) -> Language:
     return "ru" if cyrillic_share(text) >= _RUSSIAN_FROM else "en"
 
 
+_WISHED: dict[Language, re.Pattern[str]] = {
+    "en": re.compile(r"\b(?:(?:in|into|to) english|на англ\w*|по[- ]английски|английск\w+ верси\w+)", re.IGNORECASE),
+    "ru": re.compile(r"\b(?:(?:in|into|to) russian|на русск\w+|по[- ]русски|русск\w+ верси\w+)", re.IGNORECASE),
+}
+
+
+def wished_language(wish: str) -> Language | None:
+    """The language that a wish for a revision asks to write in, if it names one."""
+    return next((language for language, pattern in _WISHED.items() if pattern.search(wish)), None)
+
+
 def sentences(text: str) -> list[str]:
     """The sentences of one paragraph, in order, without the white space between them."""
     found: list[str] = []

@@ -2,7 +2,7 @@
 
 Each check returns the text as it will be kept (NFC, plain newlines, nothing invisible) or raises a `TextRefused`.
 What is refused as suspicious is text *meant for a machine*; a vacancy that merely speaks of instructions or prompts is
-an ordinary vacancy. This is the first of several walls: prompts fence what passes, the output guard reads what comes back.
+an ordinary vacancy. This is the first of several walls: prompts fence what passes, the output guard reads the answer.
 
 Every pattern here takes time proportional to the text: no unbounded repeat stands inside another.
 """
