@@ -53,6 +53,7 @@ class Runtime:
         self._resources = AsyncExitStack()
         self._background: list[asyncio.Task[None]] = []
         self._errors: deque[Event] = deque(maxlen=1_000)
+        self._prepare: Callable[[], Awaitable[None]] | None = None
         self._not_ready: str | None = "starting"
 
     async def __aenter__(self) -> Self:
@@ -141,8 +142,14 @@ class Runtime:
         servicers: Iterable[tuple[str, Callable[[grpc.aio.Server], None]]],
         requests: Database,
         migrations: Path,
+        prepare: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Serves until SIGTERM or SIGINT. SERVING while the schema is at the program's version or later."""
+        """Serves until SIGTERM or SIGINT. SERVING while the schema is at the program's version or later.
+
+        `prepare` is awaited when the schema is there for the first time, before SERVING; until it has ended without an
+        error of the store's it is tried again.
+        """
+        self._prepare = prepare
         settings = self.settings
         wanted = read_migrations(migrations)[-1].version
         call_table = CallTable.read(settings.call_table_file, settings.service) if settings.call_table_file else None
@@ -186,6 +193,9 @@ class Runtime:
         before = self._not_ready
         try:
             await check_schema(requests, wanted)
+            if self._prepare is not None:
+                await self._prepare()
+                self._prepare = None
             self._not_ready = None
         except MigrationFault as fault:
             self._not_ready = str(fault)
