@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from generation.chain import Attempt, Chain, Written, permitted
@@ -80,7 +81,7 @@ class Letter:
         )
 
 
-def entry(name: str, vendor: str = "openai", region: str = "abroad", **fields: object) -> Entry:
+def entry(name: str, vendor: str = "openai", region: str = "abroad", **fields: Any) -> Entry:
     return Entry.model_validate({"name": name, "vendor": vendor, "model": f"{name}-1", "region": region, **fields})
 
 
@@ -177,7 +178,8 @@ async def test_requests_a_minute_are_exact_and_the_wait_is_told() -> None:
         clock.now += 10
     with pytest.raises(NoModelAvailable) as none:
         await Letter().from_chain(chain)
-    assert (none.value.attempted, none.value.retry_after_seconds) == (False, pytest.approx(30))
+    assert none.value.attempted is False
+    assert none.value.retry_after_seconds == pytest.approx(30)
     clock.now += 30
     await Letter().from_chain(chain)
     assert model.calls == 4
@@ -262,7 +264,7 @@ async def test_every_call_is_reported_with_its_tokens_time_and_cost() -> None:
 
 
 async def test_what_a_broken_call_used_is_estimated_and_a_refused_connection_costs_nothing() -> None:
-    priced = {"prompt_micro_usd_per_million": 1_000_000, "completion_micro_usd_per_million": 1_000_000}
+    priced: dict[str, Any] = {"prompt_micro_usd_per_million": 1_000_000, "completion_micro_usd_per_million": 1_000_000}
     lost = ModelUnavailable("connection_lost")
     letter = Letter()
     with pytest.raises(NoModelAvailable):

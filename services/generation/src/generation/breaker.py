@@ -6,8 +6,9 @@ import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final, Literal
+from typing import Final
 
+import structlog
 from redis.asyncio import Redis
 
 from generation.ports import Held, ModelFailure, ModelRejected
@@ -22,7 +23,7 @@ REJECTED_SECONDS: Final = 300.0
 ELSEWHERE_SECONDS: Final = 1.0
 """While another probe is out, look again after so long."""
 
-State = Literal["closed", "open", "half_open"]
+log = structlog.get_logger()
 
 
 class Breaker:
@@ -50,12 +51,6 @@ class Breaker:
         self._failed_at: deque[float] = deque(maxlen=failures)
         self._probe_at: float | None = None
         self._probing = False
-
-    @property
-    def state(self) -> State:
-        if self._probe_at is None:
-            return "closed"
-        return "open" if self.wait_seconds else "half_open"
 
     @property
     def wait_seconds(self) -> float:
@@ -119,14 +114,11 @@ class SharedBreaker:
 
     def __init__(self, name: str, shared: Shared, breaker: Breaker, *, longest_call_seconds: float) -> None:
         """`longest_call_seconds` bounds a probe: the token of a process that died is gone by then."""
+        self._name = name
         self._key = f"generation:model:{{{name}}}:probe"
         self._shared = shared
         self._breaker = breaker
         self._token_ms = round(longest_call_seconds * 1000)
-
-    @property
-    def state(self) -> State:
-        return self._breaker.state
 
     @property
     def wait_seconds(self) -> float:
@@ -149,6 +141,8 @@ class SharedBreaker:
                 self._breaker.failed(probe)
             else:
                 self._breaker.abandoned(probe)
+            if rest := self.wait_seconds:
+                log.warning("model_rests", model=self._name, reason=failure.reason, seconds=round(rest))
             raise
         except Held as held:
             self._breaker.abandoned(probe, held.seconds)
