@@ -88,8 +88,8 @@ class ModelLimits:
         if (wait := self._blocked_until.get(entry.name, 0.0) - self._clock()) > 0:
             raise Held(wait)
         calls_limit, tokens_limit = entry.requests_per_minute or 0, entry.tokens_per_minute or 0
-        if not calls_limit and not tokens_limit and entry.vendor == "offline":
-            return
+        if entry.vendor == "offline" and not calls_limit and not tokens_limit:
+            return  # nothing to share: a vendor without limits may still have told another pod to wait
         tokens = min(tokens, tokens_limit) if tokens_limit else tokens
 
         wait_ms = await self._shared.run(

@@ -106,7 +106,6 @@ async def _patience(draft: Draft, timeouts: Timeouts) -> AsyncIterator[None]:
     """
     loop = asyncio.get_running_loop()
     end = draft.started_at + timeouts.whole_seconds
-
     timer: asyncio.TimerHandle
 
     def due() -> float:
