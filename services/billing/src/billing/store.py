@@ -268,7 +268,7 @@ _AUDITS = (
        SELECT format('reservation %s', coalesce(r.reservation_id, h.reservation_id)) AS what,
            format('state=%s goodwill=%s; by the ledger: %s', r.state, r.goodwill, h.history) AS found
        FROM reservations r FULL JOIN histories h USING (reservation_id, window_id, person_id)
-       WHERE h.history IS DISTINCT FROM ALL (CASE
+       WHERE coalesce(h.history, 'none') <> ALL (CASE
            WHEN r.state = 'held' THEN ARRAY['reserve']
            WHEN r.state = 'released' THEN ARRAY['reserve release']
            WHEN r.state = 'expired' THEN ARRAY['reserve expire']
