@@ -16,7 +16,7 @@ from pathlib import Path
 from stack.roles import ROLES
 
 _MARK = ".made-by-pismo"
-_KEPT = {_MARK, "logs", "run", "env", "secrets.json", "postgres", "redis", "tls", "sandbox.json", "clock-offset"}
+_KEPT = {_MARK, "logs", "run", "env", "secrets.json", "postgres", "redis", "tls", "sandbox", "clock-offset"}
 
 
 class HomeFault(Exception):
@@ -76,7 +76,7 @@ class Home:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if {path.name for path in self.folder.iterdir()} <= _KEPT:
                 (self.folder / _MARK).touch()
-            for name in ("logs", "run"):
+            for name in ("logs", "run", "sandbox"):
                 (self.folder / name).mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise HomeFault(

@@ -128,7 +128,7 @@ class Process:
             stderr=asyncio.subprocess.STDOUT,
             # Out of the terminal's group: Ctrl-C is for the supervisor, which ends its children in order.
             start_new_session=True,
-            preexec_fn=_die_with_parent(self.program.death_signal),
+            preexec_fn=die_with_parent(self.program.death_signal),
         )
         self._child = child
         if self._pid_file:
@@ -193,7 +193,7 @@ def _send_group(pid: int, which: signal.Signals) -> None:
         os.killpg(pid, which)
 
 
-def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
+def die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
     """For the child between fork and exec: the kernel ends it when its parent was killed with no time to act.
 
     Linux only; elsewhere a supervisor that is killed with SIGKILL leaves its children behind.
