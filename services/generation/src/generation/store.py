@@ -602,7 +602,7 @@ async def watch(connection: Connection, versions: Sequence[tuple[UUID, int]]) ->
            CROSS JOIN LATERAL (
                SELECT number, state FROM letter_versions WHERE letter_id = v.letter_id ORDER BY number DESC LIMIT 1
            ) newest
-           LEFT JOIN place USING (letter_id, number)""",
+           LEFT JOIN place ON place.letter_id = v.letter_id AND place.number = v.number""",
         [letter_id for letter_id, _ in versions],
         [number for _, number in versions],
     )
