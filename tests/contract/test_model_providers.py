@@ -40,7 +40,8 @@ from llmock.pytest_plugin import LLMock
 from redis.asyncio import Redis
 
 VENDORS: list[VendorName] = ["openai", "anthropic"]
-TIMEOUTS = Timeouts(connect_seconds=1, first_text_seconds=0.4, pause_seconds=0.3, whole_seconds=5)
+HURRIED = Timeouts(first_text_seconds=0.4)
+RESTLESS = Timeouts(pause_seconds=0.4)
 LETTER = "Уважаемая команда! Я писал на Python семь лет — и хочу продолжать 🚀 у вас."
 ORDER = Order(
     vacancy="Ищем инженера на Python, PostgreSQL и gRPC.",
@@ -60,8 +61,9 @@ def entry(vendor: VendorName, **fields: Any) -> Entry:
 
 @asynccontextmanager
 async def open_model(vendor: VendorName, base_url: str, **fields: Any) -> AsyncIterator[Model]:
-    entries = [entry(vendor, **{"timeouts": TIMEOUTS} | fields)]
-    async with open_models(entries, {vendor: Account("test-key", base_url)}, offline_seconds=0.05) as ((_, model),):
+    async with open_models(
+        [entry(vendor, **fields)], {vendor: Account("test-key", base_url)}, offline_seconds=0.05
+    ) as ((_, model),):
         yield model
 
 
@@ -269,7 +271,7 @@ async def test_a_text_that_has_ended_does_not_wait_for_the_connection_to_end(
 ) -> None:
     vendor_server.send(whole(vendor), then_wait=True)
     async with open_model(vendor, vendor_server.url) as model:
-        draft, _ = await asyncio.wait_for(write(model), 2)
+        draft, _ = await asyncio.wait_for(write(model), 5)
     assert draft.finish == "stop"
     assert draft.usage is not None
 
@@ -336,7 +338,7 @@ async def test_pings_are_no_words(vendor: VendorName, vendor_server: Vendor) -> 
             await asyncio.sleep(0.02)
 
     vendor_server.script = script
-    async with open_model(vendor, vendor_server.url) as model:
+    async with open_model(vendor, vendor_server.url, timeouts=HURRIED) as model:
         with pytest.raises(ModelStalled, match="first_text_late"):
             await write(model)
 
@@ -350,7 +352,7 @@ async def test_a_call_that_writes_forever_is_ended(vendor: VendorName, vendor_se
             await asyncio.sleep(0.02)
 
     vendor_server.script = script
-    timeouts = Timeouts(first_text_seconds=0.4, pause_seconds=0.3, whole_seconds=0.5)
+    timeouts = Timeouts(whole_seconds=0.5)
     async with open_model(vendor, vendor_server.url, timeouts=timeouts) as model:
         with pytest.raises(ModelStalled, match="too_long"):
             await write(model)
@@ -408,9 +410,10 @@ async def test_a_server_that_never_answers_is_given_up_in_time(vendor: VendorNam
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        async with open_model(vendor, f"http://127.0.0.1:{silent.getsockname()[1]}") as model:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        async with open_model(vendor, url, timeouts=HURRIED) as model:
             with pytest.raises(ModelStalled):
-                await asyncio.wait_for(write(model), 2)
+                await asyncio.wait_for(write(model), 5)
 
 
 @pytest.mark.parametrize(
@@ -455,6 +458,7 @@ FAULTS: dict[str, tuple[Callable[[LLMock, VendorName], object], type[ModelFailur
     "truncation": (lambda mock, v: mock.truncate(after_chunks=6, provider=v), ModelTruncated, "no_finish_reason"),
     "bad JSON": (lambda mock, v: mock.corrupt(after_chunks=6, provider=v), ModelUnavailable, "malformed_event"),
 }
+PATIENCE = {"slow first token": HURRIED, "stall": RESTLESS}
 every_fault = pytest.mark.parametrize("fault", FAULTS)
 
 
@@ -463,7 +467,8 @@ every_fault = pytest.mark.parametrize("fault", FAULTS)
 async def test_each_fault_is_the_failure_it_should_be(vendor: VendorName, fault: str, llmock: LLMock) -> None:
     inject, expected, reason = FAULTS[fault]
     inject(llmock.reply(LETTER), vendor)
-    async with open_model(vendor, llmock.base_url(vendor)) as model:
+    timeouts = PATIENCE.get(fault, Timeouts())
+    async with open_model(vendor, llmock.base_url(vendor), timeouts=timeouts) as model:
         with pytest.raises(expected) as failure:
             await write(model)
     assert type(failure.value) is expected
@@ -498,9 +503,9 @@ class Letter:
 
 
 @asynccontextmanager
-async def open_chain(first: VendorName, llmock: LLMock) -> AsyncIterator[Chain]:
+async def open_chain(first: VendorName, llmock: LLMock, patience: Timeouts | None = None) -> AsyncIterator[Chain]:
     accounts = {vendor: Account("test-key", llmock.base_url(vendor)) for vendor in VENDORS}
-    entries = [entry(vendor, timeouts=TIMEOUTS) for vendor in sorted(VENDORS, key=lambda vendor: vendor != first)]
+    entries = [entry(first, timeouts=patience or Timeouts()), *(entry(other) for other in VENDORS if other != first)]
     async with open_models(entries, accounts, offline_seconds=0) as models:
         yield Chain(models, Shared(None))
 
@@ -515,7 +520,7 @@ async def test_after_each_fault_the_other_vendor_writes_the_whole_letter(
     llmock.reply("Начало, которого в письме потом быть не должно.", provider=vendor).reply(LETTER, provider=other)
     inject(llmock, vendor)
     letter = Letter()
-    async with open_chain(vendor, llmock) as chain:
+    async with open_chain(vendor, llmock, PATIENCE.get(fault)) as chain:
         written = await letter.from_chain(chain)
     assert [(attempt.vendor, attempt.error) for attempt in letter.attempts] == [(vendor, reason), (other, None)]
     assert written.text == letter.text
