@@ -115,5 +115,22 @@ def test_a_module_that_calls_itself_pure_is_held_to_it() -> None:
     assert claiming <= held
 
 
+def test_no_service_holds_a_copy_of_anothers_work() -> None:
+    homes: dict[str, set[str]] = {}
+    for service in services():
+        for module in modules(service.package):
+            for node in ast.walk(module.tree):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and worth_sharing(node):
+                    body = "\n".join(map(ast.dump, node.body))
+                    homes.setdefault(body, set()).add(f"{service.name}: {module.where}:{node.lineno} {node.name}")
+    copied = [sorted(each) for each in homes.values() if len({home.partition(":")[0] for home in each}) > 1]
+    assert not copied, f"what two services need belongs into servicekit: {copied}"
+
+
+def worth_sharing(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """More than a line or two, which are shorter than their import."""
+    return sum(1 for statement in function.body for _ in ast.walk(statement)) > 40
+
+
 def imported(node: ast.ImportFrom) -> set[str]:
     return {alias.name for alias in node.names}

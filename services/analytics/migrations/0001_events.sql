@@ -44,7 +44,6 @@ CREATE TABLE ai_requests (
     success boolean NOT NULL,
     error text NOT NULL
 ) PARTITION BY RANGE (occurred_at);
-CREATE INDEX ai_requests_model ON ai_requests (model, occurred_at);
 
 CREATE TABLE error_logs (
     event_id uuid NOT NULL,
@@ -58,7 +57,6 @@ CREATE TABLE error_logs (
     stack_trace text NOT NULL,
     handler_name text NOT NULL
 ) PARTITION BY RANGE (occurred_at);
-CREATE INDEX error_logs_occurred_at ON error_logs (occurred_at);
 
 CREATE TABLE outbox (
     event_id uuid PRIMARY KEY,

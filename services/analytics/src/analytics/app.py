@@ -5,13 +5,10 @@ from pathlib import Path
 
 from pismo.analytics.v1 import analytics_service_pb2
 from pismo.analytics.v1.analytics_service_pb2_grpc import add_EventServiceServicer_to_server
-from servicekit.migrations import check_schema, read_migrations
-from servicekit.postgres import open_database
 from servicekit.runtime import Runtime
 
-from analytics import report
 from analytics.errors import TABLE
-from analytics.operations import Housekeeping, Ingestion, read_views
+from analytics.operations import Housekeeping, Ingestion
 from analytics.servicer import EventServicer
 from analytics.settings import Settings
 
@@ -35,10 +32,3 @@ async def serve(settings: Settings) -> None:
             requests,
             MIGRATIONS,
         )
-
-
-async def print_report(settings: Settings) -> None:
-    """Prints the six views. Raises MigrationFault where the schema is not there yet."""
-    async with open_database(settings.worker_dsn, settings.service, max_connections=1) as worker:
-        await check_schema(worker, read_migrations(MIGRATIONS)[-1].version)
-        print(report.render(await read_views(worker)))

@@ -7,6 +7,8 @@ from servicekit.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):
+    """Analytics' settings; ANALYTICS_<NAME> wins over <NAME>."""
+
     service: ClassVar[str] = "analytics"
 
     grpc_port: int = Field(50053, ge=0, le=65535)
