@@ -77,7 +77,11 @@ def names_called(tree: ast.AST) -> set[str]:
 
 def names_used(tree: ast.AST) -> set[str]:
     """The last names of all that is read in a tree: `stub.Reserve` uses Reserve, called or passed on."""
-    return {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return {
+        _last_name(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute | ast.Name) and isinstance(node.ctx, ast.Load)
+    }
 
 
 def _last_name(node: ast.expr) -> str:

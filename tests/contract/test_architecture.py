@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterator
 
 import pytest
-from sources import ROOT, Module, Service, modules, own_code, services
+from sources import ROOT, Module, Service, modules, names_used, own_code, services
 
 EVERY_SERVICE_HAS = ("__init__", "__main__", "app", "settings", "errors", "store")
 IT_SERVES_RPCS_WITH = ("servicer", "operations")
@@ -130,6 +130,25 @@ def test_no_service_holds_a_copy_of_anothers_work() -> None:
 def worth_sharing(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     """More than a line or two, which are shorter than their import."""
     return sum(1 for statement in function.body for _ in ast.walk(statement)) > 40
+
+
+def test_nothing_stands_there_unused() -> None:
+    """By name: a function, method or class that no code but tests mentions is dead, or a test's own business."""
+    used = {name for module in own_code() for name in names_used(module.tree)}
+    found = [f"{module.where}:{node.lineno} {node.name}" for module in own_code() for node in own_words(module.tree)]
+    unused = [each for each in found if each.rpartition(" ")[2] not in used]
+    assert not unused, f"nothing calls these: {unused}"
+
+
+def own_words(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+    """What a module defines for itself to call: not what a decorator hands out, nor what a base class asks for."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            if not node.decorator_list and not (node.name.startswith("__") and node.name.endswith("__")):
+                yield node
+            if isinstance(node, ast.ClassDef) and node.bases:
+                continue
+        yield from own_words(node)
 
 
 def imported(node: ast.ImportFrom) -> set[str]:

@@ -29,7 +29,9 @@ def reasons(path: str) -> set[str]:
 
 def test_protos_are_clean_unbroken_and_generated_anew() -> None:
     plain = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}}
-    made = subprocess.run(["make", "protos-check"], cwd=ROOT, env=plain, capture_output=True, text=True, check=False)
+    # What is installed stays as it is: a test is no moment to change it.
+    make = ["make", "--old-file=.venv/.installed", "protos-check"]
+    made = subprocess.run(make, cwd=ROOT, env=plain, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stdout + made.stderr
 
 
