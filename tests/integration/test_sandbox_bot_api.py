@@ -454,6 +454,17 @@ async def test_an_update_can_be_delivered_again(sandbox: Sandbox) -> None:
     await sandbox.post("updates/1/redeliver", status=404)
 
 
+async def test_a_poll_whose_client_died_takes_nothing_along(sandbox: Sandbox) -> None:
+    await sandbox.begin()
+    update_id = (await sandbox.say("once"))["update_id"]
+    dead = asyncio.create_task(sandbox.bot.get_updates(offset=update_id + 1, timeout=30))
+    await asyncio.sleep(0.1)
+    dead.cancel()
+    await asyncio.sleep(0.1)
+    await sandbox.post(f"updates/{update_id}/redeliver")
+    assert [u.update_id for u in await sandbox.bot.get_updates(offset=update_id + 1)] == [update_id]
+
+
 @asynccontextmanager
 async def webhook(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
     app = web.Application()

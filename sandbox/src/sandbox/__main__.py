@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import signal
+import sqlite3
 import sys
 
 from sandbox.app import serving
@@ -32,7 +33,7 @@ async def _serve(settings: Settings) -> None:
 
 
 def main() -> int:
-    """Exit code 0 after a stop, 2 for wrong settings, 1 when the address is taken."""
+    """Exit code 0 after a stop, 2 for wrong settings, 1 when the address or the state file cannot be used."""
     argparse.ArgumentParser(
         prog="python -m sandbox",
         description="Plays the Telegram Bot API and shows the chat as a web page.",
@@ -47,6 +48,9 @@ def main() -> int:
         return 2
     try:
         asyncio.run(_serve(settings))
+    except sqlite3.Error as error:
+        print(f"sandbox: cannot use SANDBOX_STATE_FILE {settings.state_file}: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"sandbox: cannot listen on {settings.host}:{settings.port}: {error.strerror}", file=sys.stderr)
         return 1

@@ -88,7 +88,7 @@ def _page_routes() -> list[web.RouteDef]:
 @asynccontextmanager
 async def serving(settings: Settings, clock: Callable[[], float] | None = None) -> AsyncIterator[str]:
     """Serves while the block runs and gives the URL; port 0 takes a free one."""
-    runner = web.AppRunner(create_app(settings, clock), access_log=None, shutdown_timeout=2)
+    runner = web.AppRunner(create_app(settings, clock), access_log=None, shutdown_timeout=2, handler_cancellation=True)
     await runner.setup()
     try:
         await web.TCPSite(runner, settings.host, settings.port, reuse_address=True).start()

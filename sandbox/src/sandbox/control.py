@@ -32,6 +32,7 @@ PERSON_ID_AT_MOST = 2**52 - 1
 TEXT_AT_MOST = 1_000_000  # characters a person can paste at once
 _DEFAULT_LANGUAGE = "ru"
 _JOURNAL_PAGE = 1_000
+_PAGE_MESSAGES = 300
 _KEEP_ALIVE_SECONDS = 15.0
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})?")
 _USERNAME = re.compile(r"[A-Za-z]\w{2,31}", re.ASCII)
@@ -262,7 +263,8 @@ class Control:
         if isinstance(renewed, str):
             return _json(self._payments.renew(bot, person, chat, renewed))
         invoice = self._payments.invoice_of(bot, chat, message_id, link)
-        return _json(await self._payments.pay(bot, person, chat, invoice))
+        # Money does not stop moving because whoever asked has hung up.
+        return _json(await asyncio.shield(self._payments.pay(bot, person, chat, invoice)))
 
     async def block(self, request: web.Request) -> web.Response:
         return self._set_blocked(request, True)
@@ -310,7 +312,9 @@ class Control:
             snapshot = {
                 "bot": self._telegram.bot_view(bot) if bot else None,
                 "bots": [self._telegram.bot_view(b) for b in self._telegram.bots.values()],
-                "chats": [self._telegram.chat_view(bot, person_id) for person_id in people] if bot else [],
+                "chats": [self._telegram.chat_view(bot, person_id, last=_PAGE_MESSAGES) for person_id in people]
+                if bot
+                else [],
             }
             await response.write(encode_event("snapshot", snapshot))
             while True:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-_ENTRIES = 10_000
+_ENTRIES = 5_000
 
 
 class Journal:

@@ -95,6 +95,7 @@ class Post:
     edits: list[dict[str, Any]] = field(default_factory=list)
     edit_count: int = 0
     deleted: bool = False
+    seen: bool = False
 
     def message(self) -> types.Message:
         return types.Message.model_validate(self.body)
@@ -267,6 +268,14 @@ class Telegram:
         post.deleted = True
         self._keep_post(chat, post)
 
+    def mark_seen(self, bot_key: str, person_id: int, message_id: int) -> None:
+        """Notes that the bot has received what the person wrote."""
+        chat = self._chats.get((bot_key, person_id))
+        post = chat.posts.get(message_id) if chat else None
+        if chat and post and not post.seen:
+            post.seen = True
+            self._keep_post(chat, post)
+
     def _keep_post(self, chat: Chat, post: Post) -> None:
         # What an edit replaced is for whoever watches; written each time, it would grow with the square of the edits.
         record = {**asdict(post), "edits": []}
@@ -306,6 +315,7 @@ class Telegram:
             "buttons": [] if post.deleted else body.get("reply_markup", {}).get("inline_keyboard", []),
             "edit_count": post.edit_count,
             "deleted": post.deleted,
+            "seen": post.seen or post.from_bot,
         }
         if edits:
             view["edits"] = post.edits
@@ -330,15 +340,15 @@ class Telegram:
     def _state(self, chat: Chat) -> dict[str, Any]:
         return {"blocked": chat.blocked, "keyboard": chat.keyboard, "typing": chat.typing_until > self._clock()}
 
-    def chat_view(self, bot: Bot, person_id: int, *, edits: bool = False) -> dict[str, Any]:
-        """A whole chat for the page and for tests; one that has not begun is empty."""
+    def chat_view(self, bot: Bot, person_id: int, *, edits: bool = False, last: int | None = None) -> dict[str, Any]:
+        """A chat, or its `last` messages, for the page and for tests; one that has not begun is empty."""
         chat = self.chat(bot, person_id) or Chat(bot.key, person_id, 0)
         person = self.people.get(person_id)
         return {
             "chat_id": person_id,
             "bot": self.bot_view(bot),
             "person": asdict(person) if person else None,
-            "messages": [self.view(post, edits=edits) for post in chat.posts.values()],
+            "messages": [self.view(post, edits=edits) for post in list(chat.posts.values())[-last if last else None :]],
             "answers": chat.answers,
             "commands": self.commands(bot, person),
             **self._state(chat),

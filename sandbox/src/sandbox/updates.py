@@ -141,6 +141,10 @@ class Updates:
                 break
             self._forget(mailbox, update_id)
 
+    def _mark_seen(self, record: dict[str, Any]) -> None:
+        if message := record["update"].get("message"):
+            self._telegram.mark_seen(record["bot_key"], record["person_id"], message["message_id"])
+
     # Long polling
 
     async def poll(self, bot: Bot, offset: int, limit: int, timeout: float) -> list[dict[str, Any]]:
@@ -168,6 +172,7 @@ class Updates:
                 if batch or self._closing:
                     for record in batch:
                         self._journal.attempt(record["update"]["update_id"], "polling", "handed out")
+                        self._mark_seen(record)
                     return [record["update"] for record in batch]
                 arrived = mailbox.arrived
                 try:
@@ -234,6 +239,7 @@ class Updates:
                     continue
             wait = _RETRY_FIRST_SECONDS
             lane.popleft()
+            self._mark_seen(record)
             self._forget(mailbox, record["update"]["update_id"])
         del mailbox.lanes[person_id], mailbox.couriers[person_id]
 
