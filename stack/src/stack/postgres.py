@@ -10,6 +10,7 @@ import stat
 import subprocess
 import tempfile
 from pathlib import Path
+from urllib.parse import quote
 
 import asyncpg
 
@@ -41,7 +42,7 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        secret = f":{self._password}" if self._password else ""
+        secret = f":{quote(self._password, safe='')}" if self._password else ""
         return f"postgresql://{SUPERUSER}{secret}@{LOOPBACK}:{self.port}/postgres"
 
     def program(self) -> Program:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 import redis.asyncio
 from redis.exceptions import RedisError
@@ -30,7 +31,8 @@ class EmbeddedRedis:
 
     @property
     def url(self) -> str:
-        return f"redis://{f':{self._password}@' if self._password else ''}{LOOPBACK}:{self.port}/0"
+        secret = f":{quote(self._password, safe='')}@" if self._password else ""
+        return f"redis://{secret}{LOOPBACK}:{self.port}/0"
 
     def program(self) -> Program:
         return Program(
