@@ -470,7 +470,7 @@ async def test_each_fault_is_the_failure_it_should_be(vendor: VendorName, fault:
     timeouts = PATIENCE.get(fault, Timeouts())
     async with open_model(vendor, llmock.base_url(vendor), timeouts=timeouts) as model:
         with pytest.raises(expected) as failure:
-            await write(model)
+            await asyncio.wait_for(write(model), 5)
     assert type(failure.value) is expected
     assert failure.value.reason == reason
     if isinstance(failure.value, ModelRateLimited):

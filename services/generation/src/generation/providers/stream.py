@@ -102,11 +102,11 @@ async def _patience(draft: Draft, timeouts: Timeouts) -> AsyncIterator[None]:
     """Raises ModelStalled when the words are late: the first ones, the next ones, or the last.
 
     Only words count: a vendor that keeps the connection warm with pings is not writing. One timer looks when a wait
-    could be over, and is not touched for each chunk.
+    could be over, and is not touched for each chunk: no wait that begins after a look ends within a pause of it.
     """
     loop = asyncio.get_running_loop()
     end = draft.started_at + timeouts.whole_seconds
-    timer: asyncio.TimerHandle
+    timer: asyncio.Handle
 
     def due() -> float:
         if draft.last_text_at is None:
@@ -115,12 +115,13 @@ async def _patience(draft: Draft, timeouts: Timeouts) -> AsyncIterator[None]:
 
     def look() -> None:
         nonlocal timer
-        if loop.time() >= due():
-            limit.reschedule(loop.time())
+        now = loop.time()
+        if now >= due():
+            limit.reschedule(now)
         else:
-            timer = loop.call_at(due(), look)
+            timer = loop.call_at(min(due(), now + timeouts.pause_seconds), look)
 
-    timer = loop.call_at(due(), look)
+    timer = loop.call_soon(look)
     try:
         async with asyncio.timeout(None) as limit:
             yield
