@@ -202,8 +202,9 @@ async def _postgres(folder: Path) -> AsyncIterator[str]:
 
         image = os.environ.get("PISMO_TEST_POSTGRES_IMAGE", "postgres:18-alpine")
         container = PostgresContainer(image, username="postgres", password=PASSWORD, dbname="postgres", driver=None)
-        container = container.with_env("PGDATA", "/pgdata").with_kwargs(tmpfs={"/pgdata": "rw"})
-        with container.with_command("postgres -c fsync=off -c synchronous_commit=off -c max_connections=400"):
+        # Options alone: the official image puts its program before them, and so does whatever stands in for it.
+        container = container.with_command("-c fsync=off -c synchronous_commit=off -c max_connections=400")
+        with container.with_env("PGDATA", "/dev/shm/pgdata").with_kwargs(shm_size="2g"):  # noqa: S108
             yield container.get_connection_url()
     else:
         with _scratch_folder(folder) as scratch:
@@ -229,7 +230,7 @@ async def _redis(data_dir: Path) -> AsyncIterator[str]:
         from testcontainers.redis import RedisContainer
 
         image = os.environ.get("PISMO_TEST_REDIS_IMAGE", "redis:8-alpine")
-        with RedisContainer(image).with_command(f"redis-server --save '' --databases {REDIS_DATABASES}") as container:
+        with RedisContainer(image).with_command(f"--databases {REDIS_DATABASES}") as container:
             yield f"redis://{container.get_container_host_ip()}:{container.get_exposed_port(6379)}"
     else:
         server = EmbeddedRedis(data_dir, databases=REDIS_DATABASES)
