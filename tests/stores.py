@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -163,7 +164,7 @@ async def _on_server(stores: Stores, statement: str) -> None:
 def redis_url(stores: Stores) -> str:
     """An empty logical database of Redis that no other worker uses."""
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    url = f"{stores.redis_url.rstrip('/')}/{number}"
+    url = urlsplit(stores.redis_url)._replace(path=f"/{number}").geturl()
     with redis.Redis.from_url(url, socket_timeout=5) as client:
         client.flushdb()
     return url
@@ -235,7 +236,7 @@ async def _redis(data_dir: Path) -> AsyncIterator[str]:
     else:
         server = EmbeddedRedis(data_dir, databases=REDIS_DATABASES)
         async with running(server.program(), on_output=_print):
-            yield server.url.removesuffix("/0")
+            yield server.url
 
 
 async def _drop_databases(server_url: str, run: str) -> None:
