@@ -199,7 +199,7 @@ class Deliveries:
         while not view.ended.is_set() and not stopping.is_set():
             view.changed.clear()
             if view.progress is not None and self._live(delivery, view) != shown:
-                await self._voice.turn(Priority.LIVE, delivery.chat_id)
+                await self._voice.turn(Priority.LIVE)
                 if view.ended.is_set():
                     return
                 shown = self._live(delivery, view)
@@ -244,7 +244,7 @@ class Deliveries:
     async def _show_end(self, delivery: Delivery, view: View, stopping: asyncio.Event) -> None:
         outcome, shown = _end_of(delivery, view)
         for _ in range(PLACEMENTS):
-            await self._voice.turn(Priority.LETTER, delivery.chat_id)
+            await self._voice.turn(Priority.LETTER)
             try:
                 await self._edit(delivery, shown, Priority.LETTER)
                 break
@@ -310,7 +310,7 @@ class Deliveries:
 
     async def _attach_rating(self, delivery: Delivery) -> None:
         """The rating message may be there or not. Buttons under the letter can be put there as often as one likes."""
-        await self._voice.turn(Priority.LETTER, delivery.chat_id)
+        await self._voice.turn(Priority.LETTER)
         try:
             await self._voice.make(
                 EditMessageReplyMarkup(

@@ -1,4 +1,4 @@
-"""When the next call to Telegram may be made: a bot has about 30 a second in all, a chat about one."""
+"""When the next call to Telegram may be made: a bot has about 30 a second in all, a chat about one new message."""
 
 import asyncio
 import heapq
@@ -7,8 +7,8 @@ from enum import IntEnum
 
 CALLS_PER_SECOND = 28.0
 BURST_CALLS = 10
-CHAT_CALLS_PER_SECOND = 1.0
-CHAT_BURST_CALLS = 4
+CHAT_MESSAGES_PER_SECOND = 1.0
+CHAT_BURST_MESSAGES = 6
 REMEMBERED_CHATS = 10_000
 
 
@@ -54,7 +54,7 @@ class Pacer:
         self._held_until = float("-inf")
 
     async def turn(self, priority: Priority, chat_id: int | None = None) -> None:
-        """Returns when the call may be made. With a chat, that chat's own pace is kept too."""
+        """Returns when the call may be made. With a chat, that chat's own pace of new messages is kept too."""
         loop = asyncio.get_running_loop()
         if chat_id is not None and (wait := self._chat(chat_id, loop.time()).take(loop.time())):
             await asyncio.sleep(wait)
@@ -68,7 +68,7 @@ class Pacer:
         self._held_until = max(self._held_until, asyncio.get_running_loop().time() + seconds)
 
     def _chat(self, chat_id: int, now: float) -> _Bucket:
-        bucket = self._chats.pop(chat_id, None) or _Bucket(CHAT_CALLS_PER_SECOND, CHAT_BURST_CALLS, now)
+        bucket = self._chats.pop(chat_id, None) or _Bucket(CHAT_MESSAGES_PER_SECOND, CHAT_BURST_MESSAGES, now)
         self._chats[chat_id] = bucket
         if len(self._chats) > REMEMBERED_CHATS:
             del self._chats[next(iter(self._chats))]

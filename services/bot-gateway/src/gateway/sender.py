@@ -7,9 +7,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-import aiogram.methods
 import structlog
-from aiogram.methods import AnswerCallbackQuery, TelegramMethod
+from aiogram.methods import AnswerCallbackQuery, EditMessageText, SendMessage, TelegramMethod
 from opentelemetry.trace import SpanKind
 from servicekit import telemetry
 from servicekit.clock import Clock
@@ -33,9 +32,8 @@ OLDEST_CALL = timedelta(days=1)
 METHODS: dict[str, type[TelegramMethod[Any]]] = {
     method.__api_method__: method
     for method in (
-        aiogram.methods.SendMessage,
-        aiogram.methods.EditMessageText,
-        aiogram.methods.EditMessageReplyMarkup,
+        SendMessage,
+        EditMessageText,
         AnswerCallbackQuery,
     )
 }
@@ -82,7 +80,7 @@ class Sender:
         for each in calls:
             self._in_hand.add(each.outgoing_id)
             if each.method == AnswerCallbackQuery.__api_method__:
-                self._start(self._send(each, Priority.BUTTON, None, stopping))
+                self._start(self._send(each, Priority.BUTTON, stopping))
             elif each.chat_id in self._lanes:
                 self._lanes[each.chat_id].append(each)
             else:
@@ -106,20 +104,20 @@ class Sender:
         lane = self._lanes[chat_id]
         try:
             while lane and not stopping.is_set():
-                await self._send(lane[0], Priority.ANSWER, chat_id, stopping)
+                await self._send(lane[0], Priority.ANSWER, stopping)
                 lane.popleft()
         finally:
             self._in_hand.difference_update(each.outgoing_id for each in lane)
             del self._lanes[chat_id]
 
-    async def _send(self, each: Outgoing, priority: Priority, chat_id: int | None, stopping: asyncio.Event) -> None:
+    async def _send(self, each: Outgoing, priority: Priority, stopping: asyncio.Event) -> None:
         """Makes a call and crosses it out; returns with the call still waiting only when the service stops."""
         try:
             with telemetry.span(each.method, SpanKind.PRODUCER, parent=telemetry.parent(each.traceparent)):
                 tries = 0
                 method = self._open(each)
                 while method is not None and not self._is_too_old(each):
-                    await self._voice.turn(priority, chat_id)
+                    await self._voice.turn(priority, each.chat_id if isinstance(method, SendMessage) else None)
                     try:
                         await self._voice.make(method, priority)
                     except Unreachable as error:

@@ -123,7 +123,7 @@ class Voice:
         self._leads = leads
 
     async def turn(self, priority: Priority, chat_id: int | None = None) -> None:
-        """Returns when a call may be made; with a chat, that chat's pace is kept too."""
+        """Returns when a call may be made; with a chat, that chat's pace of new messages is kept too."""
         await self._pacer.turn(priority, chat_id)
 
     async def make(self, method: TelegramMethod[Any], priority: Priority) -> Any:
