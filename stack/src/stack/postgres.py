@@ -52,6 +52,8 @@ class EmbeddedPostgres:
             # No socket file: its path would have to fit into 107 bytes, and a kill would leave its lock behind.
             "unix_socket_directories": "",
             "max_connections": str(_CONNECTIONS),
+            # Within the data, not in /dev/shm: that is small in containers, and a kill would leave segments there.
+            "dynamic_shared_memory_type": "mmap",
             # A DETAIL can quote a row, a STATEMENT a person's text: neither belongs in a log.
             "log_error_verbosity": "terse",
             "log_min_error_statement": "panic",

@@ -21,7 +21,7 @@ _LONGEST_DELAY_SECONDS = 2.0
 """What dies is back within three seconds, however often it has died."""
 _STABLE_SECONDS = 10.0
 """Who lived this long is not in a crash loop."""
-_READY_POLL_SECONDS = 0.1
+_READY_POLL_SECONDS = 0.2
 
 
 async def _always() -> bool:
