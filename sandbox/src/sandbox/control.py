@@ -295,7 +295,8 @@ class Control:
 
     async def get_chat(self, request: web.Request) -> web.Response:
         person_id = _number(request.match_info["id"], "id", 1, PERSON_ID_AT_MOST)
-        return _json(self._telegram.chat_view(self._bot(request), person_id, edits=True))
+        bot = self._bot(request) if "bot" in request.query else self._telegram.choose_bot()
+        return _json(self._telegram.chat_view(bot, person_id, edits=True))
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events for the page: a snapshot of the chats, then every change of them."""

@@ -34,23 +34,24 @@ _KIND_BY_TAG = {
 }
 _REFERENCE = re.compile(r"&(?:lt|gt|amp|quot|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});")
 _ATTRIBUTE = re.compile(r"""\s*([^\s=>]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z0-9.\-]+)(?=[\s>])))?""")
-# What Telegram marks by itself; earlier kinds win where two overlap.
+# What Telegram marks by itself: a character it must hold, and how it looks; earlier ones win where two overlap.
 _FOUND = (
-    ("url", re.compile(r"https?://[^\s<>\"]+[^\s<>\".,;:!?)»]", re.I)),
-    ("email", re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
+    ("url", ":", re.compile(r"https?://[^\s<>\"]+[^\s<>\".,;:!?)»]", re.I)),
+    ("email", "@", re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
     (
         "url",
+        ".",
         re.compile(r"(?<![\w@./])(?:[\w-]+\.)+(?:ru|рф|com|org|net|io|me|dev|app)\b(?:/[^\s<>\"]*[^\s<>\".,;:!?)»])?"),
     ),
-    ("bot_command", re.compile(r"(?<![\w/<>])/[A-Za-z0-9_]{1,64}(?:@\w{3,32})?(?![\w/])")),
-    ("mention", re.compile(r"(?<!\w)@[A-Za-z]\w{2,31}")),
-    ("hashtag", re.compile(r"(?<!\w)#\w*[^\W\d]\w*")),
+    ("bot_command", "/", re.compile(r"(?<![\w/<>])/[A-Za-z0-9_]{1,64}(?:@\w{3,32})?(?![\w/])")),
+    ("mention", "@", re.compile(r"(?<!\w)@[A-Za-z]\w{2,31}")),
+    ("hashtag", "#", re.compile(r"(?<!\w)#\w*[^\W\d]\w*")),
 )
 
 
 def units(text: str) -> int:
     """Length in UTF-16 code units, the only length Telegram knows."""
-    return len(text) + sum(1 for character in text if ord(character) > 0xFFFF)
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 @dataclass
@@ -256,7 +257,9 @@ def _with_found(formatted: Formatted) -> list[MessageEntity]:
         if entity.type in ("code", "pre", "text_link", "url", "mention", "bot_command", "hashtag", "email")
     ]
     entities = list(formatted.entities)
-    for kind, pattern in _FOUND:
+    for kind, sign, pattern in _FOUND:
+        if sign not in formatted.text:
+            continue
         for match in pattern.finditer(formatted.text):
             start = units(formatted.text[: match.start()])
             end = start + units(match.group())

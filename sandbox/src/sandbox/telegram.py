@@ -278,7 +278,7 @@ class Telegram:
 
     def _keep_post(self, chat: Chat, post: Post) -> None:
         # What an edit replaced is for whoever watches; written each time, it would grow with the square of the edits.
-        record = {**asdict(post), "edits": []}
+        record = {**vars(post), "edits": []}
         self._store.put(
             "message",
             f"{chat.key}/{post.id}",
@@ -340,17 +340,19 @@ class Telegram:
     def _state(self, chat: Chat) -> dict[str, Any]:
         return {"blocked": chat.blocked, "keyboard": chat.keyboard, "typing": chat.typing_until > self._clock()}
 
-    def chat_view(self, bot: Bot, person_id: int, *, edits: bool = False, last: int | None = None) -> dict[str, Any]:
+    def chat_view(
+        self, bot: Bot | None, person_id: int, *, edits: bool = False, last: int | None = None
+    ) -> dict[str, Any]:
         """A chat, or its `last` messages, for the page and for tests; one that has not begun is empty."""
-        chat = self.chat(bot, person_id) or Chat(bot.key, person_id, 0)
+        chat = (bot and self.chat(bot, person_id)) or Chat("", person_id, 0)
         person = self.people.get(person_id)
         return {
             "chat_id": person_id,
-            "bot": self.bot_view(bot),
+            "bot": self.bot_view(bot) if bot else None,
             "person": asdict(person) if person else None,
             "messages": [self.view(post, edits=edits) for post in list(chat.posts.values())[-last if last else None :]],
             "answers": chat.answers,
-            "commands": self.commands(bot, person),
+            "commands": self.commands(bot, person) if bot else [],
             **self._state(chat),
         }
 
