@@ -72,13 +72,17 @@ def test_every_event_of_the_catalogue_is_sent() -> None:
 
 
 def facts_made(module: Module) -> set[str]:
-    """The messages of the catalogue that a module makes, however it imports them."""
+    """The messages of the catalogue that a module takes up, however it imports them."""
     imported = {
         alias.asname or alias.name: alias.name
         for node in ast.walk(module.tree)
         if isinstance(node, ast.ImportFrom) and node.module == analytics_pb2.__name__
         for alias in node.names
     }
-    called = [ast.unparse(node.func) for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
-    through_module = {name.removeprefix("analytics_pb2.") for name in called if name.startswith("analytics_pb2.")}
-    return through_module | {imported[name] for name in called if name in imported}
+    read = {
+        ast.unparse(node)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Attribute | ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+    through_module = {name.removeprefix("analytics_pb2.") for name in read if name.startswith("analytics_pb2.")}
+    return through_module | {message for name, message in imported.items() if name in read}
