@@ -6,7 +6,7 @@ handler only turns a request into a response or raises.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -14,7 +14,7 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, use_span
 from pismo.rpc.v1.rpc_pb2 import ErrorReason
 from prometheus_client import Counter, Histogram
 
@@ -129,7 +129,7 @@ class _Boundary(grpc.aio.ServerInterceptor):
         name = method.lstrip("/")
 
         async def served(request: Any, context: CallContext) -> AsyncIterator[Any]:
-            with self._span(name, context) as span:
+            with self._span(name, context, current=False) as span:
                 try:
                     self._check_caller(name, context)
                     if self._streams >= STREAMS_AT_ONCE:
@@ -166,20 +166,24 @@ class _Boundary(grpc.aio.ServerInterceptor):
                 raise _CallerNotAllowed(caller)
 
     @contextmanager
-    def _span(self, name: str, context: CallContext) -> Any:
+    def _span(self, name: str, context: CallContext, *, current: bool = True) -> Iterator[Span]:
+        """The call's span. A stream's is not made current: its generator may be closed in another context."""
         metadata = dict(context.invocation_metadata() or ())
-        with telemetry.tracer.start_as_current_span(
-            name,
-            context=telemetry.parent(str(metadata.get("traceparent", ""))),
-            kind=SpanKind.SERVER,
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            if span.is_recording():
-                span.set_attribute("rpc.system", "grpc")
-            yield span
+        span = telemetry.tracer.start_span(
+            name, context=telemetry.parent(str(metadata.get("traceparent", ""))), kind=SpanKind.SERVER
+        )
+        if span.is_recording():
+            span.set_attribute("rpc.system", "grpc")
+        try:
+            if current:
+                with use_span(span, record_exception=False, set_status_on_exception=False):
+                    yield span
+            else:
+                yield span
+        finally:
+            span.end()
 
-    async def _fail(self, name: str, span: Any, context: CallContext, error: Exception) -> None:
+    async def _fail(self, name: str, span: Span, context: CallContext, error: Exception) -> None:
         """Ends the call with the error's status; never returns."""
         status = self._table.status(error)
         if status is None and isinstance(error, InvalidFields):
