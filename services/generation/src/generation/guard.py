@@ -20,7 +20,7 @@ from generation.assistant_phrases import (
     REFUSAL,
     SIGN_OFF,
 )
-from generation.language import Language, cyrillic_share
+from generation.language import Language, language_of_letter
 
 LIMIT_CHARACTERS = 3500
 MINIMUM_LETTERS = 40
@@ -70,7 +70,6 @@ _MARKDOWN = (
     (re.compile(r"(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])|(?<!\w)_(?=[^\W_])|(?<=[^\W_])_(?!\w)"), ""),
 )
 
-_QUOTATION = re.compile(r"[«“][^»”\n]{0,400}[»”]")
 _FENCE = re.compile(r"<<<|>>>|<\|")
 _WORDS_ONLY = re.compile(r"\W+")
 _FINISHED = re.compile(r"[.!?…][\"»”’)]*$|[\u2600-\u27bf\U0001f300-\U0001faff]\ufe0f?$")
@@ -225,6 +224,5 @@ class OutputGuard:
         named = _NAME_LINE.fullmatch(last) and _FINISHED.search(before.rstrip())
         if not (self._signed or _FINISHED.search(text) or named):
             yield Fault.CUT_SHORT
-        share = cyrillic_share(_QUOTATION.sub("", text))  # a résumé in the other language may be quoted
-        if share < 0.3 if self._language == "ru" else share > 0.4:
+        if language_of_letter(text) != self._language:
             yield Fault.WRONG_LANGUAGE

@@ -12,6 +12,10 @@ _CYRILLIC = re.compile(r"[А-Яа-яЁё]")
 # an English one has at most a street or a name in Cyrillic.
 _RUSSIAN_FROM = 0.25
 
+# A letter is prose: its own words outnumber the names in it.
+_RUSSIAN_LETTER_FROM = 0.4
+_QUOTATION = re.compile(r"[«“][^»”\n]{0,400}[»”]")
+
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"»”)]*\s+(?=[\"«“(—–-]?\s?[A-ZА-ЯЁ0-9])")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(«\"])(?:[А-ЯA-Z]|г|гг|ул|д|им|т|е|п|к|тел|стр|руб|тыс|млн|млрд|проф|др|etc|e\.g|i\.e|Mr|Mrs|Ms|Dr|Inc|Ltd|St|No|vs)\.$"
@@ -27,6 +31,11 @@ def cyrillic_share(text: str) -> float:
 def language_of(text: str) -> Language:
     """The language to answer `text` in: Russian from a quarter of Cyrillic letters on, else English."""
     return "ru" if cyrillic_share(text) >= _RUSSIAN_FROM else "en"
+
+
+def language_of_letter(text: str) -> Language:
+    """The language `text` is written in, whatever it quotes: a letter may cite a résumé in the other language."""
+    return "ru" if cyrillic_share(_QUOTATION.sub("", text)) >= _RUSSIAN_LETTER_FROM else "en"
 
 
 _WISHED: dict[Language, re.Pattern[str]] = {

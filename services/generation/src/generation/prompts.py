@@ -6,7 +6,7 @@ The instructions know nothing of a text but its language: every word of a person
 
 from dataclasses import dataclass, field
 
-from generation.language import Language, language_of, wished_language
+from generation.language import Language, language_of, language_of_letter, wished_language
 from generation.ports import Order
 
 LETTER_LIMIT_CHARACTERS = 3500
@@ -160,12 +160,13 @@ def revision_prompt(
 
 
 def language_for(order: Order) -> Language:
-    """The language the text is to be in: the one the wish names, the order's, the letter's, or the vacancy's."""
-    if order.wish and (wished := wished_language(order.wish)):
-        return wished
+    """The language the text is to be in: of a letter what was ordered, or the vacancy's; of a revision what the wish
+    names, or the letter's own."""
+    if order.letter is not None:
+        return wished_language(order.wish or "") or language_of_letter(order.letter)
     if order.language in ("ru", "en"):
         return "ru" if order.language == "ru" else "en"
-    return language_of(order.letter or order.vacancy)
+    return language_of(order.vacancy)
 
 
 def prompt_for(order: Order) -> Prompt:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from generation.assistant_phrases import BLANK
-from generation.language import sentences
+from generation.language import language_of, sentences
 from generation.reading_phrases import (
     ADVERB,
     ASKS,
@@ -23,13 +23,16 @@ from generation.reading_phrases import (
     GRADUATED,
     LABELLED_NAME,
     LABELLED_ROLE,
+    LEGAL_FORM,
     LIKELY_COMPANIES,
     NAME,
     NAMED_IN_PROSE,
     NEEDED,
     NO_NAME,
     NOT_A_COMPANY,
+    NOUN_ENDINGS,
     OFFER,
+    OTHER_YEARS,
     PAST_EN,
     PAST_RU,
     PATRONYMIC,
@@ -42,7 +45,9 @@ from generation.reading_phrases import (
     RESUME_SECTIONS,
     ROLE_ENDS,
     ROLE_NOUN,
+    SUBJECT,
     SURNAME,
+    THERE_IS,
     VACANCY_SECTIONS,
     WANTED,
     YEARS,
@@ -53,6 +58,7 @@ from generation.skills import Skill, skills_in
 TITLE_LIMIT_CHARACTERS = 60
 _LONGEST_ITEM = 160
 _LONGEST_FACT = 240
+_LONGEST_HEAD = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,20 +207,12 @@ def _nominative(role: str) -> str:
         if re.fullmatch(r"[A-Za-z0-9+#./&-]+", word):
             done.append(word)
         elif adjective := re.fullmatch(r"(.+?)([кгхшщжч]?)(ого|его|ую|юю|ых|их)", word):
-            feminine = adjective[3] in ("ую", "юю")
-            ending = (
-                ("яя" if adjective[3] == "юю" else "ая")
-                if feminine
-                else "ий"
-                if adjective[2] or adjective[3] == "его"
-                else "ый"
-            )
-            done.append(adjective[1] + adjective[2] + ending)
+            soft = adjective[2] or adjective[3] == "его"
+            endings = {"ую": "ая", "юю": "яя"}
+            done.append(adjective[1] + adjective[2] + endings.get(adjective[3], "ий" if soft else "ый"))
         else:
-            noun = re.sub(r"(?:ца)$", "ец", word) if word.lower().endswith("продавца") else word
-            noun = re.sub(r"телей$|теля$", "тель", noun)
-            noun = re.sub(r"(?<=[бвгджзклмнпрстфхцчшщ])(?:ов|а)$", "", noun) if noun == word else noun
-            noun = re.sub(r"(?<=[тр])у$|(?<=к)у$", "а", re.sub(r"ню$", "ня", re.sub(r"(?<=[рл])я$", "ь", noun)))
+            ending = next((pair for pair in NOUN_ENDINGS if pair[0].search(word)), None)
+            noun = ending[0].sub(ending[1], word) if ending else word
             return " ".join([*done, noun, *role.split()[place + 1 :]])
     return role
 
@@ -223,9 +221,7 @@ def _company(text: str) -> str:
     lines = "\n".join(sentence for line in text.split("\n") for sentence in sentences(_clean(line)))
     for pattern in (*COMPANIES, *LIKELY_COMPANIES):
         for match in pattern.finditer(lines):
-            name = re.sub(
-                r"^(?:компания|ооо|зао|оао|пао|ао|ип)\s+", "", match["name"].strip(" .,—-"), flags=re.IGNORECASE
-            )
+            name = LEGAL_FORM.sub("", match["name"].strip(" .,—-"))
             quoted = re.search(r"[«\"“]([^»\"”]+)[»\"”]?$", name)
             name = (quoted[1] if quoted else name).strip(' «»"“”')
             fits = 2 <= len(name) <= 60 and not BLANK.search(name) and not NOT_A_COMPANY.search(name)
@@ -239,69 +235,83 @@ def _company(text: str) -> str:
 
 def read_resume(text: str) -> Resume:
     """What `text` says of the applicant; contacts and private circumstances are passed over."""
+    if language_of(text) == "ru":
+        text = re.sub(r'"([^"\n]{1,80})"', r"«\1»", text)
     name, written_name = _name(text)
-    jobs: list[Job] = []
-    facts: dict[str, int | None] = {}
-    education: list[str] = []
-    head_open = False  # the lines after a period may still name employer and position
+    reader = _ResumeReader()
     for section, line, bullet in _sections(text, RESUME_SECTIONS):
-        line = line.replace(written_name, "", 1) if written_name else line
-        for part in sentences(line):
+        for part in sentences(line.replace(written_name, "", 1) if written_name else line):
             part = part.strip(" ,;—–-|.")
-            if not part or section == "other" or BLANK.search(part):
-                continue
-            period, said = PERIOD.search(part), is_statement(part)
-            if section == "education" or (
-                not bullet and EDUCATION.search(part) and (not said or GRADUATED.match(part))
-            ):
-                if " " in part and not CONTACT.search(part):
-                    education.append(_clip(part, _LONGEST_ITEM))
-            elif period and section != "skills" and not said and period.end() <= _LONGEST_ITEM:
-                head, _, done = part.partition(": ")
-                if period.end() > len(head):
-                    head, done = part, ""
-                title = re.sub(r"\(\s*\)|\s{2,}", " ", head.replace(period[0], "", 1)).strip(" ,;:—–-|()/.")
-                above = [fact for fact in list(facts)[-2:] if facts[fact] in (None, len(jobs) - 1)]
-                if not title and not head_open and above and all(map(_is_head, above)):
-                    title = ", ".join(above)
-                    for fact in above:
-                        del facts[fact]
-                jobs.append(Job(title, period[0].strip()))
-                facts |= dict.fromkeys(_facts(done), len(jobs) - 1)
-                head_open = not done and (
-                    not title or bool(EMPLOYER.search(title)) is not bool(ROLE_NOUN.search(title))
-                )
-            elif head_open and not bullet and len(part) <= 60 and not said:
-                title = jobs[-1].title
-                if not DURATION.fullmatch(part) and not (ROLE_NOUN.search(title) and EMPLOYER.search(title)):
-                    jobs[-1] = Job(", ".join(filter(None, [title, part])), jobs[-1].period)
-                head_open = not ROLE_NOUN.search(jobs[-1].title)
-            elif section != "skills":
-                head_open = False
-                job = len(jobs) - 1 if jobs and section in ("experience", "") else None
-                facts |= {fact: job for fact in _facts(part) if fact not in facts}
+            if part and section != "other" and not BLANK.search(part):
+                reader.read(section, part, bullet)
+    facts = {fact: job for fact, job in reader.facts.items() if not _is_head(fact)}
     return Resume(
         name=name,
         years=_years(text),
-        jobs=tuple(jobs),
-        facts=tuple(Fact(fact, job, frozenset(skills_in(fact))) for fact, job in facts.items() if not _is_head(fact)),
-        education=tuple(filter(None, dict.fromkeys(education))),
+        jobs=tuple(reader.jobs),
+        facts=tuple(Fact(fact, job, frozenset(skills_in(fact))) for fact, job in facts.items()),
+        education=tuple(filter(None, dict.fromkeys(reader.education))),
         skills=skills_in(text),
     )
 
 
+class _ResumeReader:
+    """Takes a résumé part by part and keeps the place of work that the parts belong to."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self.facts: dict[str, int | None] = {}
+        self.education: list[str] = []
+        self._head_open = False  # the lines under a period may still name employer and position
+
+    def read(self, section: str, part: str, bullet: bool) -> None:
+        said = is_statement(part)
+        period = None if said or section == "skills" else PERIOD.search(part)
+        studied = not bullet and EDUCATION.search(part) and (not said or GRADUATED.match(part))
+        if section == "education" or studied:
+            if " " in part and not CONTACT.search(part):
+                self.education.append(_clip(part, _LONGEST_ITEM))
+        elif period and period.end() <= _LONGEST_ITEM:
+            self._open_job(part, period)
+        elif self._head_open and not bullet and not said and len(part) <= _LONGEST_HEAD:
+            self._continue_head(part)
+        elif section != "skills":
+            self._head_open = False
+            self._add_facts(part, len(self.jobs) - 1 if self.jobs and section in ("experience", "") else None)
+
+    def _open_job(self, part: str, period: re.Match[str]) -> None:
+        head, _, done = part.partition(": ")
+        if period.end() > len(head):
+            head, done = part, ""
+        title = re.sub(r"\(\s*\)|\s{2,}", " ", head.replace(period[0], "", 1)).strip(" ,;:—–-|()/.")
+        # Where the period has its own line, employer and position stand above it or below it.
+        above = [fact for fact in list(self.facts)[-2:] if self.facts[fact] in (None, len(self.jobs) - 1)]
+        if not title and not self._head_open and above and all(map(_is_head, above)):
+            title = ", ".join(above)
+            for fact in above:
+                del self.facts[fact]
+        self.jobs.append(Job(title, period[0].strip()))
+        self._add_facts(done, len(self.jobs) - 1)
+        has_one = bool(EMPLOYER.search(title)) is not bool(ROLE_NOUN.search(title))
+        self._head_open = not done and (not title or has_one)
+
+    def _continue_head(self, part: str) -> None:
+        title, period = self.jobs[-1].title, self.jobs[-1].period
+        if not DURATION.fullmatch(part) and not (ROLE_NOUN.search(title) and EMPLOYER.search(title)):
+            self.jobs[-1] = Job(", ".join(filter(None, [title, part])), period)
+        self._head_open = not ROLE_NOUN.search(self.jobs[-1].title)
+
+    def _add_facts(self, part: str, job: int | None) -> None:
+        for point in re.split(r";\s+", part):
+            fact = _clip(THERE_IS.sub("", point.strip(" .;,")), _LONGEST_FACT)
+            enough = sum(map(str.isalpha, fact)) >= 10 and " " in fact
+            if enough and not CONTACT.search(fact) and not PRIVATE.search(fact):
+                self.facts.setdefault(fact, job)
+
+
 def _is_head(line: str) -> bool:
-    return len(line) <= 60 and bool(ROLE_NOUN.search(line) or EMPLOYER.search(line)) and not is_statement(line)
-
-
-def _facts(part: str) -> Iterator[str]:
-    for point in re.split(r";\s+", part):
-        fact = _clip(
-            re.sub(r"^(?:есть|имеется|имеются)\s+", "", point.strip(" .;,"), flags=re.IGNORECASE), _LONGEST_FACT
-        )
-        enough = sum(map(str.isalpha, fact)) >= 10 and " " in fact
-        if enough and not CONTACT.search(fact) and not PRIVATE.search(fact):
-            yield fact
+    named = ROLE_NOUN.search(line) or EMPLOYER.search(line)
+    return len(line) <= _LONGEST_HEAD and named is not None and not is_statement(line)
 
 
 def _name(text: str) -> tuple[str, str]:
@@ -316,12 +326,7 @@ def _name(text: str) -> tuple[str, str]:
         titled = line.title() if line.isupper() else line
         full = NAME.match(titled)
         alone = full and titled[full.end() :].lstrip()[:1] in ("", ",", "—", "–", "-", "|", "(", ".")
-        if (
-            full
-            and alone
-            and not any(found.search(full[0]) for found in (NO_NAME, ROLE_NOUN))
-            and not skills_in(full[0])
-        ):
+        if full and alone and not (NO_NAME.search(full[0]) or ROLE_NOUN.search(full[0]) or skills_in(full[0])):
             return _signature(full[0]), line[: full.end()]
     if (prose := NAMED_IN_PROSE.search(text)) and not ROLE_NOUN.search(prose[1]):
         return _signature(prose[1].strip()), prose[0]
@@ -345,9 +350,7 @@ def _years(text: str) -> str:
     for line in map(_clean, text.split("\n")):
         for years in YEARS.finditer(line):
             around = line[max(0, years.start() - 40) : years.end() + 30]
-            if EXPERIENCE.search(around) and not re.search(
-                r"\bмне\b|возраст|вожден|водительск|\bage\b|years old|driving", around, re.IGNORECASE
-            ):
+            if EXPERIENCE.search(around) and not OTHER_YEARS.search(around):
                 return years[0]
     return ""
 
@@ -357,10 +360,7 @@ def _years(text: str) -> str:
 
 def is_statement(text: str) -> bool:
     """Whether `text` says what its subject did or does, rather than naming a thing."""
-    return (
-        begins_with_verb(text)
-        or re.match(r"(?:я|i|i'm|i’m|мы|we|мой|моя|моё|мои|my|у меня)\s", text, re.IGNORECASE) is not None
-    )
+    return begins_with_verb(text) or SUBJECT.match(text) is not None
 
 
 def begins_with_verb(text: str) -> bool:

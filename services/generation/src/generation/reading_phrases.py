@@ -187,3 +187,17 @@ PRESENT_EN = re.compile(
     re.IGNORECASE,
 )
 ADVERB = re.compile(r"[а-яё]+о|[a-z]+ly|также|летом|зимой|сейчас|раньше|not?|не|also", re.IGNORECASE)
+SUBJECT = re.compile(r"(?:я|i|i'm|i’m|мы|we|мой|моя|моё|мои|my|у меня)\s", re.IGNORECASE)
+THERE_IS = re.compile(r"^(?:есть|имеется|имеются)\s+", re.IGNORECASE)
+
+# From the accusative of a person back to the nominative; the first that fits is taken.
+NOUN_ENDINGS = (
+    (re.compile("(?<=[Пп]родав)(?:ца|цов)$"), "ец"),
+    (re.compile("телей$|теля$"), "тель"),
+    (re.compile("(?<=[бвгджзклмнпрстфхцчшщ])(?:ов|а)$"), ""),
+    (re.compile("(?<=[крт])у$"), "а"),
+    (re.compile("(?<=н)ю$"), "я"),
+    (re.compile("(?<=[рл])я$"), "ь"),
+)
+LEGAL_FORM = re.compile(r"^(?:компания|ооо|зао|оао|пао|ао|ип)\s+", re.IGNORECASE)
+OTHER_YEARS = re.compile(r"\bмне\b|возраст|вожден|водительск|\bage\b|years old|driving", re.IGNORECASE)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from generation.assistant_phrases import BLANK, SIGN_OFF
-from generation.language import Language, language_of, sentences, wished_language
+from generation.language import Language, language_of, language_of_letter, sentences, wished_language
 from generation.phrases import PHRASES, Phrases
 from generation.reading import Fact, Job, Resume, Vacancy, begins_with_verb, is_statement, read_resume, read_vacancy
 from generation.skills import Skill, skills_in, words
@@ -163,11 +163,13 @@ class _Composer:
         others = [skill for skill in tools if not _stands_in(skill, told)]
         if others and len(proof) < 3:
             said.append(self.phrases.skills.format(skills=self._list(others[:_MOST_SKILLS])))
-        said += [self.studied(line) for line in self.resume.education[:2]]
-        return " ".join(said)
+        return " ".join([*said, *self.studied(self.resume.education[:2])])
 
-    def studied(self, line: str) -> str:
-        return f"{line}." if is_statement(line) else self.phrases.education.format(education=line)
+    def studied(self, lines: Sequence[str]) -> list[str]:
+        """The education as sentences."""
+        named = "; ".join(line for line in lines if not is_statement(line))
+        told = [f"{line}." for line in lines if is_statement(line)]
+        return [self.phrases.education.format(education=named), *told] if named else told
 
     def _motive(self) -> str:
         duties = [duty for duty in self.vacancy.duties if 12 <= len(duty) <= 110 and language_of(duty) == self.language]
@@ -270,8 +272,7 @@ def revise_letter(letter: str, wish: str, vacancy: str, resume: str) -> str:
     Any other wish gives the letter another opening. A fact enters only from the résumé or in the person's own words.
     """
     draft = _parse(letter)
-    # A letter of ours says its language at its end, however much of another it quotes.
-    written: Language = next((known for known in PHRASES if draft.mark == PHRASES[known].mark), language_of(letter))
+    written = language_of_letter(letter)
     language = wished_language(wish) or written
     composer = _Composer(vacancy, resume, language)
     if language != written:
@@ -322,8 +323,7 @@ def _longer(draft: _Letter, composer: _Composer) -> _Letter:
     untold = [fact for fact in composer.resume.facts if fact.text[1:] not in draft.text][:_MOST_FACTS]
     studies = [line for line in composer.resume.education if line not in draft.text]
     told = composer.told(untold, composer.phrases.more_facts)
-    added = [told, *(composer.studied(line) for line in studies[:1])]
-    return _with(draft, " ".join(filter(None, added)))
+    return _with(draft, " ".join(filter(None, [told, *composer.studied(studies[:1])])))
 
 
 def _shorter(draft: _Letter) -> _Letter:
