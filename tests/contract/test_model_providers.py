@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -38,6 +38,7 @@ from generation.providers.stream import retry_after_seconds
 from generation.shared import Shared
 from llmock.pytest_plugin import LLMock
 from redis.asyncio import Redis
+from vendors import Vendor, ending, event, opening, serving_vendors, whole, words
 
 VENDORS: list[VendorName] = ["openai", "anthropic"]
 HURRIED = Timeouts(first_text_seconds=0.4)
@@ -77,89 +78,10 @@ async def write(model: Model, order: Order = ORDER) -> tuple[Draft, list[str]]:
 # ---- a vendor that does exactly what a test says ---------------------------------------------------------------------
 
 
-def opening(vendor: VendorName) -> bytes:
-    if vendor == "openai":
-        return b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
-    usage = {"input_tokens": 12, "output_tokens": 1}
-    return event("message_start", message={"id": "m", "role": "assistant", "content": [], "usage": usage})
-
-
-def words(vendor: VendorName, text: str) -> bytes:
-    if vendor == "openai":
-        choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
-        return b"data: " + json.dumps({"choices": [choice]}, ensure_ascii=False).encode() + b"\n\n"
-    return event("content_block_delta", index=0, delta={"type": "text_delta", "text": text})
-
-
-def ending(vendor: VendorName, finish: str = "") -> bytes:
-    if vendor == "openai":
-        choice = {"index": 0, "delta": {}, "finish_reason": finish or "stop"}
-        usage = {"prompt_tokens": 12, "completion_tokens": 34, "total_tokens": 46}
-        chunks = [{"choices": [choice]}, {"choices": [], "usage": usage}]
-        return b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
-    delta = {"stop_reason": finish or "end_turn", "stop_sequence": None}
-    return event("message_delta", delta=delta, usage={"output_tokens": 34}) + event("message_stop")
-
-
-def event(kind: str, **fields: Any) -> bytes:
-    data = json.dumps({"type": kind} | fields, ensure_ascii=False)
-    return f"event: {kind}\ndata: {data}\n\n".encode()
-
-
-def whole(vendor: VendorName, text: str = LETTER) -> bytes:
-    return opening(vendor) + b"".join(words(vendor, word) for word in text.split(" ") if word) + ending(vendor)
-
-
-class Vendor:
-    """Both vendors' endpoints on one port. `script` gets the open response; `hung_up` is set when a client leaves."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.script: Callable[[web.StreamResponse], Awaitable[None]] | None = None
-        self.requests: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self.connections: set[object] = set()
-        self.hung_up = asyncio.Event()
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        self.requests.append({"path": request.path} | await request.json())
-        self.headers.append(dict(request.headers))
-        self.connections.add(request.transport)
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        try:
-            assert self.script is not None
-            await self.script(response)
-        except (asyncio.CancelledError, ConnectionError):
-            self.hung_up.set()
-            raise
-        return response
-
-    def send(self, *chunks: bytes, then_wait: bool = False) -> None:
-        """Every answer is these chunks, each a write of its own."""
-
-        async def script(response: web.StreamResponse) -> None:
-            for chunk in chunks:
-                await response.write(chunk)
-                await asyncio.sleep(0)
-            if then_wait:
-                await asyncio.sleep(60)
-
-        self.script = script
-
-
 @pytest.fixture
 async def vendor_server() -> AsyncIterator[Vendor]:
-    server = Vendor()
-    app = web.Application()
-    app.router.add_post("/chat/completions", server.answer)
-    app.router.add_post("/v1/messages", server.answer)
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield server
-    await runner.cleanup()
+    async with serving_vendors() as server:
+        yield server
 
 
 # ---- what all three promise ------------------------------------------------------------------------------------------
@@ -169,7 +91,7 @@ async def vendor_server() -> AsyncIterator[Vendor]:
 async def any_model(request: pytest.FixtureRequest, vendor_server: Vendor) -> AsyncIterator[Model]:
     vendor: VendorName = request.param
     if vendor != "offline":
-        vendor_server.send(whole(vendor))
+        vendor_server.send(whole(vendor, LETTER))
     async with open_model(vendor, vendor_server.url) as model:
         yield model
 
@@ -223,7 +145,7 @@ async def test_letters_survive_any_cut_of_the_stream(vendor: VendorName, vendor_
 
 @both_vendors
 async def test_the_vendor_s_count_of_tokens_is_reported(vendor: VendorName, vendor_server: Vendor) -> None:
-    vendor_server.send(whole(vendor))
+    vendor_server.send(whole(vendor, LETTER))
     async with open_model(vendor, vendor_server.url) as model:
         draft, _ = await write(model)
     assert draft.usage is not None
@@ -234,7 +156,7 @@ async def test_the_vendor_s_count_of_tokens_is_reported(vendor: VendorName, vend
 async def test_the_call_is_streamed_bounded_and_tells_the_vendor_no_trace(
     vendor: VendorName, vendor_server: Vendor
 ) -> None:
-    vendor_server.send(whole(vendor))
+    vendor_server.send(whole(vendor, LETTER))
     async with open_model(vendor, vendor_server.url, max_output_tokens=77) as model:
         await write(model)
     (request,), (headers,) = vendor_server.requests, vendor_server.headers
@@ -250,7 +172,7 @@ async def test_the_call_is_streamed_bounded_and_tells_the_vendor_no_trace(
 
 @both_vendors
 async def test_a_temperature_is_sent_where_the_chain_gives_one(vendor: VendorName, vendor_server: Vendor) -> None:
-    vendor_server.send(whole(vendor))
+    vendor_server.send(whole(vendor, LETTER))
     async with open_model(vendor, vendor_server.url, temperature=0.8) as model:
         await write(model)
     assert vendor_server.requests[0]["temperature"] == 0.8
@@ -258,7 +180,7 @@ async def test_a_temperature_is_sent_where_the_chain_gives_one(vendor: VendorNam
 
 @both_vendors
 async def test_the_connection_of_a_whole_answer_serves_the_next_call(vendor: VendorName, vendor_server: Vendor) -> None:
-    vendor_server.send(whole(vendor))
+    vendor_server.send(whole(vendor, LETTER))
     async with open_model(vendor, vendor_server.url) as model:
         for _ in range(5):
             await write(model)
@@ -269,7 +191,7 @@ async def test_the_connection_of_a_whole_answer_serves_the_next_call(vendor: Ven
 async def test_a_text_that_has_ended_does_not_wait_for_the_connection_to_end(
     vendor: VendorName, vendor_server: Vendor
 ) -> None:
-    vendor_server.send(whole(vendor), then_wait=True)
+    vendor_server.send(whole(vendor, LETTER), then_wait=True)
     async with open_model(vendor, vendor_server.url) as model:
         draft, _ = await asyncio.wait_for(write(model), 5)
     assert draft.finish == "stop"
