@@ -84,10 +84,21 @@ class Person:
         self._url = sandbox_url
 
     async def _post(self, what: str, body: dict[str, Any]) -> dict[str, Any]:
-        async with self._session.post(f"{self._url}/sandbox/people/{self.id}/{what}", json=body) as response:
-            answer: dict[str, Any] = await response.json()
-            assert response.status == 200, answer
-            return answer
+        return await self._ask("POST", f"people/{self.id}/{what}", json=body)
+
+    async def _ask(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        """Asks the sandbox; while it is being restarted, a person waits."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                async with self._session.request(method, f"{self._url}/sandbox/{path}", **request) as response:
+                    answer: dict[str, Any] = await response.json()
+                    assert response.status == 200, answer
+                    return answer
+            except aiohttp.ClientConnectionError:
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(0.2)
 
     async def say(self, text: str) -> dict[str, Any]:
         return await self._post("messages", {"text": text, "language_code": self.language, "first_name": "Анна"})
@@ -105,8 +116,7 @@ class Person:
         return await self._wait(lambda each: each.says(words), f"{words!r} × {times}", seconds, times)
 
     async def messages(self) -> list[Message]:
-        async with self._session.get(f"{self._url}/sandbox/chats/{self.id}") as response:
-            chat = await response.json()
+        chat = await self._ask("GET", f"chats/{self.id}")
         return [
             Message(
                 id=each["message_id"],
