@@ -307,6 +307,36 @@ def test_a_vacancy_has_a_short_title(texts: tuple[str, str], title: str | None) 
     assert title is None or title_of(texts[0]) == title
 
 
+@pytest.mark.parametrize(
+    ("resume", "job"),
+    [
+        ("Опыт\n2019 — 2021\nООО «Гранит»\nБухгалтер\n- вела сверки", ("ООО «Гранит», Бухгалтер", "2019 — 2021")),
+        ("Опыт\nООО «Гранит»\nБухгалтер\n2019 — 2021\n- вела сверки", ("ООО «Гранит», Бухгалтер", "2019 — 2021")),
+        ("ООО «Гранит», бухгалтер (2018-2024): вела сверки", ("ООО «Гранит», бухгалтер", "2018-2024")),
+        ("Experience\nWandr — Designer\nJan 2020 – Present\n- Ran tests", ("Wandr — Designer", "Jan 2020 – Present")),
+        ("Designer at Wandr, since 2021", ("Designer at Wandr", "since 2021")),
+    ],
+)
+def test_a_place_of_work_is_read_wherever_its_period_stands(resume: str, job: tuple[str, str]) -> None:
+    read = read_resume(resume).jobs[0]
+    assert (read.title, read.period) == job
+
+
+@pytest.mark.parametrize(
+    ("resume", "name"),
+    [
+        ("Иванова Анна Сергеевна\nбухгалтер", "Анна Иванова"),
+        ("ФИО: Сергеев Павел", "Павел Сергеев"),
+        ("Ирина Шмидт, дизайнер", "Ирина Шмидт"),
+        ("JANE O'CONNOR\nTeacher", "Jane O'Connor"),
+        ("Hi, I'm Nadia Karim. I use Zendesk.", "Nadia Karim"),
+        ("Резюме\nОпыт работы\nПродавец", ""),
+    ],
+)
+def test_a_letter_is_signed_by_the_name_in_the_resume(resume: str, name: str) -> None:
+    assert read_resume(resume).name == name
+
+
 # --- revisions --------------------------------------------------------------------------------------------------------
 
 BOTH = pytest.mark.parametrize("texts", [DEVELOPER, DESIGNER, NURSE], ids=["developer", "designer", "nurse"])

@@ -16,9 +16,12 @@ _RUSSIAN_FROM = 0.25
 _RUSSIAN_LETTER_FROM = 0.4
 _QUOTATION = re.compile(r"[«“][^»”\n]{0,400}[»”]")
 
-_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"»”)]*\s+(?=[\"«“(—–-]?\s?[A-ZА-ЯЁ0-9])")
+_SENTENCE_END = re.compile(
+    r"(?<=[.!?…])[\"»”)]*\s+(?=[\"«“(—–-]?\s?[A-ZА-ЯЁ0-9])|(?<=[а-яёa-z]{5}[.!?])\s+(?=[а-яёa-z])"
+)
 _ABBREVIATION = re.compile(
-    r"(?:^|[\s(«\"])(?:[А-ЯA-Z]|г|гг|ул|д|им|т|е|п|к|тел|стр|руб|тыс|млн|млрд|проф|др|etc|e\.g|i\.e|Mr|Mrs|Ms|Dr|Inc|Ltd|St|No|vs)\.$"
+    r"(?:^|(?<!,)[\s(«\"])(?:[А-ЯA-Z]|г|гг|ул|д|им|т|е|п|к|тел|стр|руб|тыс|млн|млрд|проф|др|etc|e\.g|i\.e|Mr|Mrs|Ms|Dr"
+    r"|Inc|Ltd|St|No|vs)\.$"
 )
 
 

@@ -6,6 +6,7 @@ Nothing here is certain: what cannot be told is left out, so that a letter never
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
 from generation.assistant_phrases import BLANK
 from generation.language import language_of, sentences
@@ -59,6 +60,7 @@ TITLE_LIMIT_CHARACTERS = 60
 _LONGEST_ITEM = 160
 _LONGEST_FACT = 240
 _LONGEST_HEAD = 60
+_LONGEST_JOB = 110
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,16 +264,20 @@ class _ResumeReader:
         self.jobs: list[Job] = []
         self.facts: dict[str, int | None] = {}
         self.education: list[str] = []
+        self._section = ""
+        self._above: list[str] = []  # the facts of this section that stand above what comes next
         self._head_open = False  # the lines under a period may still name employer and position
 
     def read(self, section: str, part: str, bullet: bool) -> None:
+        if section != self._section:
+            self._section, self._above = section, []
         said = is_statement(part)
         period = None if said or section == "skills" else PERIOD.search(part)
         studied = not bullet and EDUCATION.search(part) and (not said or GRADUATED.match(part))
         if section == "education" or studied:
             if " " in part and not CONTACT.search(part):
                 self.education.append(_clip(part, _LONGEST_ITEM))
-        elif period and period.end() <= _LONGEST_ITEM:
+        elif period and len(part.partition(": ")[0]) <= _LONGEST_JOB:
             self._open_job(part, period)
         elif self._head_open and not bullet and not said and len(part) <= _LONGEST_HEAD:
             self._continue_head(part)
@@ -285,11 +291,11 @@ class _ResumeReader:
             head, done = part, ""
         title = re.sub(r"\(\s*\)|\s{2,}", " ", head.replace(period[0], "", 1)).strip(" ,;:—–-|()/.")
         # Where the period has its own line, employer and position stand above it or below it.
-        above = [fact for fact in list(self.facts)[-2:] if self.facts[fact] in (None, len(self.jobs) - 1)]
-        if not title and not self._head_open and above and all(map(_is_head, above)):
-            title = ", ".join(above)
+        if not title and not self._head_open:
+            above = list(takewhile(_is_head, reversed(self._above[-2:])))
+            title = ", ".join(reversed(above))
             for fact in above:
-                del self.facts[fact]
+                self.facts.pop(fact, None)
         self.jobs.append(Job(title, period[0].strip()))
         self._add_facts(done, len(self.jobs) - 1)
         has_one = bool(EMPLOYER.search(title)) is not bool(ROLE_NOUN.search(title))
@@ -305,8 +311,9 @@ class _ResumeReader:
         for point in re.split(r";\s+", part):
             fact = _clip(THERE_IS.sub("", point.strip(" .;,")), _LONGEST_FACT)
             enough = sum(map(str.isalpha, fact)) >= 10 and " " in fact
-            if enough and not CONTACT.search(fact) and not PRIVATE.search(fact):
+            if (enough or _is_head(fact)) and not CONTACT.search(fact) and not PRIVATE.search(fact):
                 self.facts.setdefault(fact, job)
+                self._above.append(fact)
 
 
 def _is_head(line: str) -> bool:
@@ -325,7 +332,7 @@ def _name(text: str) -> tuple[str, str]:
         line = re.sub(r"^(?:резюме|resume|cv)\s*[:—–-]?\s*", "", line, flags=re.IGNORECASE)
         titled = line.title() if line.isupper() else line
         full = NAME.match(titled)
-        alone = full and titled[full.end() :].lstrip()[:1] in ("", ",", "—", "–", "-", "|", "(", ".")
+        alone = full and titled[full.end() :].lstrip()[:1] in {"", *",—–-|(.0123456789"}
         if full and alone and not (NO_NAME.search(full[0]) or ROLE_NOUN.search(full[0]) or skills_in(full[0])):
             return _signature(full[0]), line[: full.end()]
     if (prose := NAMED_IN_PROSE.search(text)) and not ROLE_NOUN.search(prose[1]):

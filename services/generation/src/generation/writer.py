@@ -65,11 +65,10 @@ class _Composer:
         self._quoting = self.phrases.quoted_facts  # said once; after that the quotes speak for themselves
         self._own_words = language_of(resume) == language
         self._seed = zlib.crc32(f"{vacancy}\0{resume}".encode("utf-8", "surrogatepass"))
-        # The opening says how many years; a fact that says little more would say it again.
+        # The opening says how many years; a headline that says it again adds nothing.
         years = self.resume.years
-        self._unused = [
-            fact for fact in self.resume.facts if not years or years not in fact.text or len(fact.text) > 80
-        ]
+        headlines = [fact for fact in self.resume.facts if years and years in fact.text and not is_statement(fact.text)]
+        self._unused = [fact for fact in self.resume.facts if fact not in headlines]
 
     def letter(self) -> _Letter:
         proof = self._proof()
@@ -246,14 +245,15 @@ def _stands_in(skill: Skill, text: str) -> bool:
 def _lower_first(text: str) -> str:
     """`text` as it goes on after a colon: in lower case unless it begins with a name or an abbreviation."""
     first = re.split(r"[\s,.:;-]", text, maxsplit=1)[0]
-    ordinary = re.fullmatch(r"[А-ЯЁ][а-яё]+|[A-Z][a-z]+", first) and first != "I" and not skills_in(first)
+    tool = any(skill.ru == skill.en for skill in skills_in(first))
+    ordinary = re.fullmatch(r"[А-ЯЁ][а-яё]+|[A-Z][a-z]+", first) and not tool
     return text[0].lower() + text[1:] if ordinary else text
 
 
 def _sentence(statement: str, beginning: str) -> str:
     """A statement as a sentence; a verb without its pronoun gets `beginning`, where the language wants one."""
     if beginning and begins_with_verb(statement):
-        return f"{beginning}{_lower_first(statement)}."
+        return f"{beginning}{statement[0].lower()}{statement[1:]}."
     return f"{statement[0].upper()}{statement[1:]}."
 
 
