@@ -256,6 +256,8 @@ class Process:
     ) -> None:
         self.instance = instance
         self.worker = worker
+        self.allowance = allowance
+        self.clock = clock
         self.stopping = asyncio.Event()
         keys = PersonKeys(RING, clock)
         self.queue = Queue(worker, clock, queue_limit)
@@ -282,19 +284,28 @@ class Process:
 
     def run(self, *, writing: bool = True) -> None:
         """Starts the background work, as app.serve does."""
-        works = [self.hub.run(), self._repeat(self.settler.run_once, self.settler.due)]
-        works += [self._repeat(self.upkeep.sweep), self._repeat(self.queue.measure)]
+        works: list[Callable[[], Awaitable[None]]] = [
+            self.hub.run,
+            lambda: self._repeat(self.settler.run_once, self.settler.due),
+            lambda: self._repeat(self.upkeep.sweep),
+            lambda: self._repeat(self.queue.measure),
+        ]
         if writing:
-            works.append(self.writing.run())
-        self._tasks += [asyncio.create_task(work) for work in works]
+            works.append(self.writing.run)
+        self._tasks += [asyncio.create_task(self._supervise(work)) for work in works]
+
+    async def _supervise(self, work: Callable[[], Awaitable[None]]) -> None:
+        while not self.stopping.is_set():
+            try:
+                await work()
+                return
+            except STORE_ERRORS:
+                await asyncio.sleep(0.05)
 
     async def _repeat(self, step: Callable[[], Awaitable[Any]], wake: asyncio.Event | None = None) -> None:
         wake = wake or asyncio.Event()
         while not self.stopping.is_set():
-            try:
-                await step()
-            except STORE_ERRORS:
-                await asyncio.sleep(0.05)
+            await step()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.2):
                     await wake.wait()
@@ -360,12 +371,18 @@ class House:
         await self._billing.aclose()
 
     async def process(
-        self, instance: str = "one", *, slots: int = 8, queue_limit: int = 100, run: bool = True
+        self,
+        instance: str = "one",
+        *,
+        slots: int = 8,
+        queue_limit: int = 100,
+        run: bool = True,
+        redis_url: str = "",
     ) -> Process:
         """A process, running unless told otherwise; it is stopped at the end of the test."""
         requests = await self._stack.enter_async_context(open_database(self.database.requests_url, "generation", 6))
         worker = await self._stack.enter_async_context(open_database(self.database.worker_url, "generation", 6))
-        client = redis.connect(self.redis_url)
+        client = redis.connect(redis_url or self.redis_url)
         self._stack.push_async_callback(client.aclose)
         channel = open_channel(f"127.0.0.1:{self.billing_port}")
         self._stack.push_async_callback(channel.close)
@@ -407,6 +424,15 @@ class House:
             return bool(rows) and rows[0]["state"] == state
 
         await until(reached)
+
+    async def until_failures(self, number: int) -> None:
+        """Waits until the newest version has failed so often."""
+
+        async def failed() -> bool:
+            rows = await self.sql("SELECT failures FROM letter_versions ORDER BY queued_at DESC, number DESC LIMIT 1")
+            return bool(rows[0]["failures"] >= number)
+
+        await until(failed)
 
     async def until_settled(self) -> None:
         async def settled() -> bool:

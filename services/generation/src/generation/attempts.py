@@ -1,6 +1,5 @@
 """What becomes of a version after an attempt to write it: rules alone."""
 
-import random
 from dataclasses import dataclass, field
 
 from generation.letters import Failure
@@ -44,10 +43,10 @@ def after_failure(failures_before: int, reason: Failure = Failure.MODELS_FAILED)
     return Later(BACKOFF_SECONDS[failures_before], failed=True)
 
 
-def after_waiting(retry_after_seconds: float) -> Later:
+def after_waiting(retry_after_seconds: float, chance: float) -> Later:
     """After an attempt in which every model was held back and none was called: it waits and nothing is counted.
 
-    Spread by half, so that all who wait do not come back in the same moment.
+    `chance`, 0 to 1, spreads the wait by half, so that all who wait do not come back in the same moment.
     """
     seconds = min(_LONGEST_WAIT_SECONDS, max(_SHORTEST_WAIT_SECONDS, retry_after_seconds))
-    return Later(seconds * random.uniform(1.0, 1.5), failed=False)  # noqa: S311
+    return Later(seconds * (1 + chance / 2), failed=False)

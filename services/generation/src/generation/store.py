@@ -101,6 +101,7 @@ class Job:
     failures: int
     queued_at: datetime
     started_at: datetime
+    deadline_at: datetime
     traceparent: str
     reservation_id: UUID | None
 
@@ -375,7 +376,7 @@ async def letters(
 LEASE = f"""
     WITH next AS (
         SELECT letter_id, number FROM letter_versions
-        WHERE state = 'queued' AND available_at <= clock_timestamp() AND deadline_at > $3
+        WHERE state = 'queued' AND available_at <= clock_timestamp()
         ORDER BY priority DESC, queued_at, letter_id LIMIT $2 FOR UPDATE SKIP LOCKED),
     leased AS (
         UPDATE letter_versions v SET state = 'writing', lease_owner = $1, lease_number = v.lease_number + 1,
@@ -384,8 +385,8 @@ LEASE = f"""
         RETURNING v.*)
     SELECT leased.letter_id, leased.number, leased.lease_number, leased.person_id, k.wrapped AS wrapped_key,
            l.vacancy, l.resume, leased.wish, p.number AS previous_number, p.text AS previous_text,
-           leased.allow_foreign_models, leased.failures, leased.queued_at, leased.started_at, leased.traceparent,
-           leased.reservation_id
+           leased.allow_foreign_models, leased.failures, leased.queued_at, leased.started_at, leased.deadline_at,
+           leased.traceparent, leased.reservation_id
     FROM leased
     JOIN letters l USING (letter_id)
     JOIN person_keys k ON k.person_id = leased.person_id

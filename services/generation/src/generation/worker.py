@@ -8,6 +8,7 @@ by the next one whenever a worker dies, without anybody being asked.
 import asyncio
 import contextlib
 import functools
+import random
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -193,8 +194,11 @@ class Worker:
             began = loop.time()
             calls: list[Attempt] = []
             try:
-                cipher = self._keys.unwrap(job.person_id, job.wrapped_key)
-                outcome = await self._attempt(job, cipher, calls)
+                if job.deadline_at <= job.started_at:
+                    outcome: Outcome = GivenUp(Failure.TIMED_OUT)
+                else:
+                    cipher = self._keys.unwrap(job.person_id, job.wrapped_key)
+                    outcome = await self._attempt(job, cipher, calls)
             except CannotDecrypt as error:
                 log.error("a letter cannot be read", letter_id=str(job.letter_id), exc_info=error)
                 outcome = GivenUp(Failure.INTERNAL)
@@ -248,7 +252,7 @@ class Worker:
         except NoModelAvailable as unavailable:
             if unavailable.attempted:
                 return after_failure(job.failures)
-            return after_waiting(unavailable.retry_after_seconds)
+            return after_waiting(unavailable.retry_after_seconds, random.random())  # noqa: S311
         return Text(guard.text, written.attempt.model)
 
     async def _conclude(self, job: Job, outcome: Outcome, calls: list[Attempt], seconds: float) -> None:
