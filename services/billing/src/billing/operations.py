@@ -67,7 +67,7 @@ class Allowances:
         day, month = self._windows(now)
         async with self._requests.connection() as connection:
             reply = await store.reserve(
-                connection, request_id, person_id, letter_id, now, now + self._reservation, day, month
+                connection, request_id, person_id, letter_id, uuid4(), now, now + self._reservation, day, month
             )
         _expired.inc(reply.expired)
         if reply.outcome is Outcome.MISMATCH or reply.allowance is None:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import orjson
 from servicekit.postgres import Connection
 
@@ -42,7 +43,13 @@ class Reply:
     allowance: Allowance | None
 
 
-def _reply(row: Any) -> Reply:
+async def _asked(connection: Connection, function: str, *arguments: object) -> Reply:
+    try:
+        row: Any = await connection.fetchrow(function, *arguments)
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != "requests_pkey":
+            raise
+        return Reply(Outcome.MISMATCH, expired=0, goodwill=False, reservation=None, allowance=None)
     return Reply(
         outcome=Outcome(row["outcome"]),
         expired=row["expired"],
@@ -95,16 +102,19 @@ async def reserve(
     request_id: UUID,
     person_id: UUID,
     letter_id: UUID,
+    reservation_id: UUID,
     now: datetime,
     expires_at: datetime,
     day: Span,
     month: Span,
 ) -> Reply:
-    row = await connection.fetchrow(
-        "SELECT * FROM reserve($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    return await _asked(
+        connection,
+        "SELECT * FROM reserve($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         request_id,
         person_id,
         letter_id,
+        reservation_id,
         now,
         expires_at,
         day.starts_at,
@@ -112,25 +122,22 @@ async def reserve(
         month.starts_at,
         month.ends_at,
     )
-    return _reply(row)
 
 
 async def commit(
     connection: Connection, request_id: UUID, person_id: UUID, reservation_id: UUID, now: datetime
 ) -> Reply:
-    row = await connection.fetchrow(
-        "SELECT * FROM resolve('commit', $1, $2, $3, $4)", request_id, person_id, reservation_id, now
+    return await _asked(
+        connection, "SELECT * FROM resolve('commit', $1, $2, $3, $4)", request_id, person_id, reservation_id, now
     )
-    return _reply(row)
 
 
 async def release(
     connection: Connection, request_id: UUID, person_id: UUID, reservation_id: UUID, now: datetime
 ) -> Reply:
-    row = await connection.fetchrow(
-        "SELECT * FROM resolve('release', $1, $2, $3, $4)", request_id, person_id, reservation_id, now
+    return await _asked(
+        connection, "SELECT * FROM resolve('release', $1, $2, $3, $4)", request_id, person_id, reservation_id, now
     )
-    return _reply(row)
 
 
 async def expire_holds(connection: Connection, now: datetime, people: int) -> int:
@@ -262,7 +269,7 @@ _AUDITS = (
            (coalesce(-b.plan, 0), coalesce(b.used, 0), coalesce(b.reserved, 0), coalesce(b.available, 0))""",
     # A reservation is where its movements have brought it, and they follow one another as they may.
     """WITH histories AS (
-           SELECT reservation_id, window_id, person_id, string_agg(movement, ' ' ORDER BY entry_id) AS history
+           SELECT reservation_id, window_id, person_id, string_agg(movement::text, ' ' ORDER BY entry_id) AS history
            FROM ledger_entries WHERE reservation_id IS NOT NULL GROUP BY reservation_id, window_id, person_id
        )
        SELECT format('reservation %s', coalesce(r.reservation_id, h.reservation_id)) AS what,
