@@ -5,10 +5,9 @@ stop, as by SIGTERM.
 """
 
 import asyncio
-import base64
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -48,12 +47,13 @@ from servicekit.server import Server
 from stores import ServiceDatabase
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-RING = KeyRing([("test", base64.b64decode(base64.b64encode(b"k" * 32)))])
+RING = KeyRing([("test", b"k" * 32)])
 
 VACANCY = """Python-разработчик в «Ромашку»
 Мы делаем сервис доставки цветов. Нужен опыт с Python и PostgreSQL от трёх лет, знание asyncio и очередей."""
 RESUME = """Анна Смирнова. Python-разработчик, 5 лет.
-В «Васильке» сократила время ответа сервиса заказов с 900 до 120 мс, перевела очередь на PostgreSQL, вела команду из трёх человек."""
+В «Васильке» сократила время ответа сервиса заказов с 900 до 120 мс,
+перевела очередь на PostgreSQL, вела команду из трёх человек."""
 SENTENCES = (
     "Здравствуйте!\n\n",
     "Откликаюсь на вакансию Python-разработчика в «Ромашке». ",
@@ -332,7 +332,7 @@ class Process:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
 
-    async def look(self, person_id: UUID, letter_id: UUID, version: int = 0) -> AsyncIterator[Look]:
+    async def look(self, person_id: UUID, letter_id: UUID, version: int = 0) -> AsyncGenerator[Look, None]:
         async with asyncio.timeout(20):
             async for look in self.letters.watch(person_id, letter_id, version):
                 yield look
@@ -415,6 +415,13 @@ class House:
 
     async def facts(self) -> Counter[str]:
         return Counter(each.WhichOneof("fact") or "" for each in await self.events())
+
+    async def streams_open(self) -> bool:
+        return self.model.open > 0
+
+    async def stream_closed(self) -> bool:
+        """Whether a model was stopped before its text was whole."""
+        return self.model.closed_early > 0
 
     async def until_state(self, letter: Letter, state: State, version: int = 0) -> None:
         async def reached() -> bool:

@@ -21,7 +21,7 @@ from generation.errors import (
 from generation.letters import Cancelled, Completed, Failed, Failure, Letter, State
 from generation.ports import ModelUnavailable
 from generation.text_rules import TextTooLarge, TextTooShort
-from generation_house import LETTER, RESUME, VACANCY, House, Process, open_house
+from generation_house import LETTER, RESUME, VACANCY, House, Process, open_house, until
 from servicekit import redis
 from servicekit.errors import InvalidFields
 from stores import ServiceDatabaseFactory
@@ -351,15 +351,11 @@ async def test_stop_closes_the_models_stream_within_a_second_and_costs_nothing(h
     house.model.go.clear()
     letter = await writing.submitted(person)
     await house.until_state(letter, State.WRITING)
-    async with asyncio.timeout(2):
-        while not house.model.open:
-            await asyncio.sleep(0.01)
+    await until(house.streams_open, seconds=2)
     stopped = await watched.letters.cancel(person, uuid4(), letter.letter_id)
     assert stopped.state is State.CANCELLED
-    async with asyncio.timeout(1):
-        while house.model.open:
-            await asyncio.sleep(0.01)
-    assert house.model.closed_early == 1
+    await until(house.stream_closed, seconds=1)
+    assert house.model.open == 0
     assert await watched.last_look(person, letter.letter_id) == Cancelled()
     await house.until_settled()
     assert house.billing.states() == {"released": 1}

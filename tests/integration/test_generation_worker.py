@@ -42,13 +42,6 @@ async def leased(process: Process, limit: int = 1) -> list[store.Job]:
         return await store.lease(connection, process.instance, limit, process.clock.now())
 
 
-async def until_writing(house: House, number: int = 1) -> None:
-    async def open_streams() -> bool:
-        return house.model.open >= number
-
-    await until(open_streams)
-
-
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_every_accepted_letter_ends_once_however_workers_die(house: House, seed: int) -> None:
     chance = random.Random(seed)
@@ -121,7 +114,7 @@ async def test_what_a_worker_writes_after_it_lost_its_lease_changes_nothing(hous
         await store.keep_live(connection, [(old.lease, b"live")])
         assert await store.renew(connection, [new.lease, old.lease]) == {new.lease}
     after = await house.sql("SELECT * FROM letter_versions")
-    renewed = {key for key in before[0].keys() if before[0][key] != after[0][key]}
+    renewed = {name for name, value in before[0].items() if value != after[0][name]}
     assert renewed == {"lease_expires_at"}
     assert (await other.letters.get(person, letter.letter_id)).state is State.WRITING
 
@@ -130,17 +123,12 @@ async def test_a_worker_stops_writing_what_another_has_taken(house: House) -> No
     process = await house.process("frozen")
     house.model.go.clear()
     await process.submitted()
-    await until_writing(house)
+    await until(house.streams_open)
     await expire_leases(house, "frozen")
     other = await house.process("other", run=False)
     await other.upkeep.sweep()
     assert len(await leased(other)) == 1
-    await until_writing(house, 0)
-
-    async def closed() -> bool:
-        return house.model.closed_early == 1
-
-    await until(closed, seconds=2)
+    await until(house.stream_closed, seconds=2)
 
 
 async def test_a_draining_worker_finishes_what_it_can_and_hands_over_the_rest_at_once(house: House) -> None:
@@ -183,7 +171,7 @@ async def test_a_restarted_process_takes_back_what_it_held(house: House) -> None
     house.model.go.clear()
     person = uuid4()
     letter = await first.submitted(person)
-    await until_writing(house)
+    await until(house.streams_open)
     await first.kill()
     house.model.go.set()
     second = await house.process("generation-1")
@@ -272,14 +260,10 @@ async def test_a_letter_whose_time_is_over_while_it_is_written_fails_and_its_str
     house.model.go.clear()
     person = uuid4()
     letter = await process.submitted(person)
-    await until_writing(house)
+    await until(house.streams_open)
     house.clock.pass_by(minutes=16)
     assert await process.last_look(person, letter.letter_id) == Failed(Failure.TIMED_OUT)
-
-    async def closed() -> bool:
-        return house.model.closed_early == 1
-
-    await until(closed, seconds=2)
+    await until(house.stream_closed, seconds=2)
 
 
 async def test_settling_goes_on_until_billing_is_back(house: House) -> None:
@@ -356,7 +340,8 @@ async def test_a_letter_that_cannot_be_decrypted_fails_and_costs_nothing(house: 
 async def test_leasing_reads_the_queues_index_and_no_more_than_it_takes(house: House) -> None:
     await house.sql("""INSERT INTO person_keys SELECT gen_random_uuid(), '', now() FROM generate_series(1, 10)""")
     await house.sql(
-        """INSERT INTO letters (letter_id, person_id, vacancy, title, created_at, submitted_at, resume, plan_id, priority)
+        """INSERT INTO letters
+               (letter_id, person_id, vacancy, title, created_at, submitted_at, resume, plan_id, priority)
            SELECT gen_random_uuid(), p.person_id, '', '', now(), now(), '', 'free', 0
            FROM person_keys p, generate_series(1, 2000)"""
     )
