@@ -51,7 +51,15 @@ def open_channel(target: str, tls: TlsFiles | None = None) -> grpc.aio.Channel:
     interceptors = [_Unary(), _ServerStream()]
     if tls is None:
         return grpc.aio.insecure_channel(target, options=_OPTIONS, interceptors=interceptors)
-    return grpc.aio.secure_channel(target, tls.channel_credentials(), options=_OPTIONS, interceptors=interceptors)
+    options = [*_OPTIONS, *_authority(target)]
+    return grpc.aio.secure_channel(target, tls.channel_credentials(), options=options, interceptors=interceptors)
+
+
+def _authority(target: str) -> list[tuple[str, Any]]:
+    """The host that certificates must be made for. gRPC would take a list of addresses, whole, for one host's name."""
+    scheme, _, addresses = target.partition(":")
+    several = scheme in ("ipv4", "ipv6") and "," in addresses
+    return [("grpc.default_authority", addresses.partition(",")[0])] if several else []
 
 
 def _prepare(details: grpc.aio.ClientCallDetails, timeout: float | None) -> grpc.aio.ClientCallDetails:
