@@ -4,19 +4,28 @@ import asyncio
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
+import grpc
 import pytest
 import redis
+from pismo.billing.v1 import billing_service_pb2_grpc
+from pismo.billing.v1.billing_service_pb2 import GetAllowanceRequest, ReserveRequest
+from servicekit.channel import open_channel
+from servicekit.errors import refusal
+from servicekit.tls import TlsFiles
+from stack.certificates import Identity
 from stack.ports import free_port
 
 SERVICES = ("gateway", "generation", "billing", "analytics")
@@ -32,7 +41,15 @@ async def serve(service):
     servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
-    server.add_insecure_port(f"127.0.0.1:{os.environ[service.upper() + '_GRPC_PORT']}")
+    prefix = service.upper()
+    address = f"127.0.0.1:{os.environ[prefix + '_GRPC_PORT']}"
+    if prefix + "_TLS_KEY_FILE" in os.environ:
+        key, own, authority = (
+            open(os.environ[f"{prefix}_TLS_{each}_FILE"], "rb").read() for each in ("KEY", "CERT", "CA")
+        )
+        server.add_secure_port(address, grpc.ssl_server_credentials([(key, own)], authority, True))
+    else:
+        server.add_insecure_port(address)
     await server.start()
     print(json.dumps({"level": "info", "event": "serving", "instance": os.environ["INSTANCE"]}), flush=True)
     stop = asyncio.Event()
@@ -165,6 +182,40 @@ def test_what_it_set_can_be_sourced_and_leads_to_the_stores(up: Up) -> None:
             await connection.close()
 
     assert asyncio.run(who(settings["GATEWAY_WORKER_DATABASE_URL"])) == "gateway_worker"
+
+
+def test_with_tls_services_answer_whom_the_call_table_names(tmp_path: Path) -> None:
+    """Billing is the real one here."""
+    up = make(tmp_path, TLS="1", BILLING="2")
+    shutil.rmtree(tmp_path / "fakes" / "billing")
+    up.start()
+    up.until_said("^ready: ")
+    target = up.settings()["BILLING_TARGET"]
+    tls = up.home / "tls"
+    as_gateway = f"-cacert {tls}/ca.crt -cert {tls}/gateway.crt -key {tls}/gateway.key"
+    assert f"grpcurl {as_gateway} localhost:" in "".join(up.said)
+
+    async def ask(service: str | None, method: str) -> str:
+        identity = TlsFiles(*Identity.of(service, tls)) if service else None
+        async with open_channel(target, identity) as channel:
+            stub = billing_service_pb2_grpc.AllowanceServiceStub(channel)
+            person = str(uuid.uuid4())
+            try:
+                if method == "Reserve":
+                    await stub.Reserve(ReserveRequest(request_id=person, person_id=person))
+                else:
+                    await stub.GetAllowance(GetAllowanceRequest(person_id=person))
+            except grpc.aio.AioRpcError as error:
+                return refusal(error).reason or error.code().name
+        return "OK"
+
+    assert asyncio.run(ask("gateway", "GetAllowance")) == "OK"
+    assert asyncio.run(ask("gateway", "Reserve")) == "CALLER_NOT_ALLOWED"
+    assert asyncio.run(ask("analytics", "GetAllowance")) == "CALLER_NOT_ALLOWED"
+    assert asyncio.run(ask(None, "GetAllowance")) == "UNAVAILABLE"
+    assert up.run
+    up.run.terminate()
+    assert up.end()[0] == 0
 
 
 def test_a_second_one_is_refused_and_so_is_a_reset(up: Up) -> None:

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import yaml
 from stack.composition import Plan, PlanFault, compose
 from stack.home import Secrets
+from stack.roles import SERVICES
 
 SECRETS = Secrets.make()
 SERVER = "postgresql://postgres:pw@127.0.0.1:15432/postgres"
@@ -94,6 +96,27 @@ def test_a_secret_given_as_a_file_is_not_overridden_by_a_made_one(tmp_path: Path
     assert plan.front.endswith("(bot 42)")
 
 
+@pytest.mark.parametrize("environ", [{}, {"TLS": "0"}, {"TLS": ""}])
+def test_services_speak_plainly_unless_asked_otherwise(environ: dict[str, str]) -> None:
+    plan = plan_for(environ)
+    assert plan.tls_folder is None
+    assert not [name for name in plan.settings if "TLS" in name or name == "CALL_TABLE_FILE"]
+    assert {replica.identity for replica in plan.replicas} == {None}
+
+
+def test_with_tls_each_service_has_its_own_certificate_and_all_have_one_call_table() -> None:
+    plan = plan_for({"TLS": "1", "BILLING": "2"})
+    assert plan.tls_folder == Path("/home/pismo/tls")
+    for replica in plan.replicas:
+        prefix, environment = replica.service.upper(), replica.environment
+        assert environment[f"{prefix}_TLS_CERT_FILE"] == f"/home/pismo/tls/{replica.service}.crt"
+        assert environment[f"{prefix}_TLS_KEY_FILE"] == f"/home/pismo/tls/{replica.service}.key"
+        assert environment[f"{prefix}_TLS_CA_FILE"] == "/home/pismo/tls/ca.crt"
+        assert [name for name in environment if name.endswith("TLS_KEY_FILE")] == [f"{prefix}_TLS_KEY_FILE"]
+        assert set(yaml.safe_load(Path(environment["CALL_TABLE_FILE"]).read_text())) == set(SERVICES)
+    assert plan.settings["GATEWAY_TLS_KEY_FILE"] == "/home/pismo/tls/gateway.key"
+
+
 def test_a_service_gets_the_urls_of_its_own_roles_only() -> None:
     environ = {"DATABASE_URL": SERVER}
     for replica in plan_for(environ).replicas:
@@ -111,10 +134,26 @@ def test_a_service_gets_the_urls_of_its_own_roles_only() -> None:
 
 def test_all_faults_are_told_at_once_and_name_their_variables() -> None:
     with pytest.raises(PlanFault) as caught:
-        plan_for({"GATEWAY": "many", "BILLING": "0", "SANDBOX_PORT": "99999", "ANALYTICS_OPS_PORT": "9460"})
+        plan_for(
+            {
+                "GATEWAY": "many",
+                "BILLING": "0",
+                "SANDBOX_PORT": "99999",
+                "ANALYTICS_OPS_PORT": "9460",
+                "TLS": "yes",
+                "BILLING_TLS_CERT_FILE": "/mine.crt",
+            }
+        )
     told = str(caught.value)
-    for name in ("GATEWAY=many", "BILLING=0", "SANDBOX_PORT=99999", "ANALYTICS_OPS_PORT and GATEWAY_OPS_PORT"):
-        assert name in told
+    for named in (
+        "GATEWAY=many",
+        "BILLING=0",
+        "SANDBOX_PORT=99999",
+        "ANALYTICS_OPS_PORT and GATEWAY_OPS_PORT",
+        "TLS=yes",
+        "BILLING_TLS_CERT_FILE",
+    ):
+        assert named in told
 
 
 def test_an_empty_variable_counts_as_not_set() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stack.certificates import Identity
 from stack.home import Secrets
 from stack.ports import LOOPBACK
 from stack.roles import KINDS, SERVICES, role_url
@@ -16,6 +17,8 @@ _REPLICA_STEP = 100
 """The second of a service listens this much above the first, and so on."""
 _MOST_REPLICAS = 9
 _DATABASE_NAMES = {"owner": "MIGRATION_DATABASE_URL", "requests": "DATABASE_URL", "worker": "WORKER_DATABASE_URL"}
+_IDENTITY_NAMES = ("TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CA_FILE")
+_CALL_TABLE = Path(__file__).resolve().parents[3] / "charts/pismo/files/call-table.yaml"
 _SECRET_NAMES = ("ENCRYPTION_KEYS", "TELEGRAM_BOT_TOKEN", "TELEGRAM_WEBHOOK_SECRET")
 _DRAIN_SECONDS = 7
 """What a service may use of the 15 s that all have to stop."""
@@ -33,6 +36,8 @@ class Replica:
     name: str
     grpc_port: int
     environment: dict[str, str]
+    identity: Identity | None
+    """By which it speaks with others; None without mTLS."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Plan:
     """What a person opens: the sandbox's page, or which bot on which server."""
     settings: dict[str, str]
     """Every variable that was set, for the `env` file."""
+    tls_folder: Path | None
+    """Where every service's identity must be before any starts; None without mTLS."""
     ports: dict[int, str] = field(default_factory=dict)
     """Every port that must be free, with the variable that moves it."""
 
@@ -85,6 +92,7 @@ class _Composer:
     def plan(self) -> Plan:
         replicas = {service: self._replica_ports(service) for service in SERVICES}
         sandbox_port = self._port("SANDBOX_PORT", _SANDBOX_PORT)
+        tls_folder = self._tls_folder()
         in_sandbox = not (given(self.environ, "TELEGRAM_BOT_TOKEN") or self.environ.get("TELEGRAM_API_URL"))
         if in_sandbox:
             self._claim(sandbox_port, "SANDBOX_PORT")
@@ -92,11 +100,15 @@ class _Composer:
             raise PlanFault("\n".join(self.faults))
         page = f"http://{LOOPBACK}:{sandbox_port}"
         shared = self._shared(replicas, page if in_sandbox else None)
+        if tls_folder:
+            shared |= self._unless_given({"CALL_TABLE_FILE": str(_CALL_TABLE)})
+        identities = {service: Identity.of(service, tls_folder) for service in SERVICES} if tls_folder else {}
         databases = {service: self._databases(service) for service in SERVICES}
         first_ports = {name: value for service in SERVICES for name, value in replicas[service][0].items()}
         settings = shared | {"SANDBOX_PORT": str(sandbox_port)} | first_ports
-        for urls in databases.values():
-            settings |= urls
+        own = {service: databases[service] | _shown_by(service, identities.get(service)) for service in SERVICES}
+        for each in own.values():
+            settings |= each
         inherited = {
             name: value
             for name, value in self.environ.items()
@@ -112,9 +124,10 @@ class _Composer:
                     environment=inherited
                     | shared
                     | first_ports
-                    | databases[service]
+                    | own[service]
                     | ports
                     | {"INSTANCE": f"{service}-{number}"},
+                    identity=identities.get(service),
                 )
                 for service in SERVICES
                 for number, ports in enumerate(replicas[service], start=1)
@@ -127,6 +140,7 @@ class _Composer:
                 # What the user keeps elsewhere is not written down here.
                 if not (name in _SECRET_NAMES and given(self.environ, name))
             },
+            tls_folder=tls_folder,
             ports=self.ports,
         )
 
@@ -159,6 +173,18 @@ class _Composer:
             return int(text)
         self.faults.append(f"{name}={text}: a port is a number from 1 to 65535")
         return default
+
+    def _tls_folder(self) -> Path | None:
+        for name in _IDENTITY_NAMES:
+            for given_name in (name, *(f"{service.upper()}_{name}" for service in SERVICES)):
+                if self.environ.get(given_name):
+                    self.faults.append(
+                        f"{given_name}: `make up` makes the certificates itself: unset it, and set TLS=1"
+                    )
+        text = self.environ.get("TLS") or "0"
+        if text not in ("0", "1"):
+            self.faults.append(f"TLS={text}: 1 for mTLS between the services, 0 for none")
+        return self.folder / "tls" if text == "1" else None
 
     def _claim(self, port: int, name: str) -> None:
         if port in self.ports:
@@ -210,3 +236,9 @@ class _Composer:
             for name, value in settings.items()
             if self.environ.get(name) or not self.environ.get(f"{name}_FILE")
         }
+
+
+def _shown_by(service: str, identity: Identity | None) -> dict[str, str]:
+    if identity is None:
+        return {}
+    return {f"{service.upper()}_{name}": str(path) for name, path in zip(_IDENTITY_NAMES, identity, strict=True)}

@@ -49,6 +49,15 @@ class Secrets:
         )
 
 
+def write_private(path: Path, content: str) -> None:
+    """Write a file that only its owner may read. A reader, or a kill in the middle, never meets half of it."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(content)
+    fresh.replace(path)
+
+
 class Home:
     """The folder's layout; nothing else knows where a file is."""
 
@@ -87,21 +96,13 @@ class Home:
         """The secrets of this folder, made at the first call."""
         path = self.folder / "secrets.json"
         if not path.exists():
-            self._write_private(path, json.dumps(asdict(Secrets.make()), indent=1))
+            write_private(path, json.dumps(asdict(Secrets.make()), indent=1))
         return Secrets(**json.loads(path.read_text()))
 
     def write_env(self, settings: Mapping[str, str]) -> None:
         """Write `env`: one `export NAME=value` a line, for `source`."""
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in sorted(settings.items())]
-        self._write_private(self.env_file, "".join(lines))
-
-    def _write_private(self, path: Path, content: str) -> None:
-        # Renamed into place: a reader, or a kill in the middle, never meets half of it.
-        fresh = path.with_name(path.name + ".new")
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(content)
-        fresh.replace(path)
+        write_private(self.env_file, "".join(lines))
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import shlex
 import signal
 import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import asyncpg
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from stack.certificates import Authority, Identity
 from stack.composition import Plan, PlanFault, Replica, compose, given
 from stack.console import Console
 from stack.home import Home, HomeFault
@@ -108,6 +111,10 @@ class Supervisor:
             redis_url = redis.url
         plan = compose(self._environ, secrets, self._home.folder, postgres_url, redis_url)
         _check_ports(plan)
+        if plan.tls_folder:
+            authority = Authority(plan.tls_folder, datetime.now(UTC))
+            for service in SERVICES:
+                authority.issue(service)
         self._home.write_env(plan.settings)
         self._console.say(f"Pismo starts; it keeps its data and logs in {self._home.folder}")
 
@@ -208,12 +215,12 @@ def _service(replica: Replica) -> Program:
         replica.name,
         _python(replica.service, "serve"),
         replica.environment,
-        is_ready=lambda: _is_serving(replica.grpc_port),
+        is_ready=lambda: _is_serving(replica),
     )
 
 
-async def _is_serving(port: int) -> bool:
-    async with grpc.aio.insecure_channel(f"{LOOPBACK}:{port}") as channel:
+async def _is_serving(replica: Replica) -> bool:
+    async with _channel(f"{LOOPBACK}:{replica.grpc_port}", replica.identity) as channel:
         try:
             answer = await health_pb2_grpc.HealthStub(channel).Check(
                 health_pb2.HealthCheckRequest(service=""), timeout=_PROBE_SECONDS
@@ -221,6 +228,15 @@ async def _is_serving(port: int) -> bool:
         except grpc.aio.AioRpcError:
             return False
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def _channel(target: str, identity: Identity | None) -> grpc.aio.Channel:
+    if identity is None:
+        return grpc.aio.insecure_channel(target)
+    credentials = grpc.ssl_channel_credentials(
+        identity.authority.read_bytes(), identity.key.read_bytes(), identity.certificate.read_bytes()
+    )
+    return grpc.aio.secure_channel(target, credentials)
 
 
 async def _page_answers(url: str) -> bool:
@@ -244,12 +260,13 @@ def _check_ports(plan: Plan) -> None:
 
 
 def _welcome(plan: Plan, home: Home) -> str:
+    example = f"{_grpcurl_flags(plan)} localhost:{plan.replicas_of('generation')[0].grpc_port} list"
     ports = ", ".join(f"{replica.name} {replica.grpc_port}" for replica in plan.replicas)
     return "\n".join(
         [
             "",
             f"  open     {plan.front}",
-            f"  call     grpcurl -plaintext localhost:{plan.replicas_of('generation')[0].grpc_port} list   ({ports})",
+            f"  call     grpcurl {example}   ({ports})",
             f"  logs     {home.log_file('<service>')}",
             f"  env      source {home.env_file}",
             "  stop     Ctrl-C",
@@ -257,6 +274,15 @@ def _welcome(plan: Plan, home: Home) -> str:
             f"ready: {plan.front}",
         ]
     )
+
+
+def _grpcurl_flags(plan: Plan) -> str:
+    """As the gateway, which the call table lets do the most."""
+    identity = plan.replicas_of("gateway")[0].identity
+    if identity is None:
+        return "-plaintext"
+    certificate, key, authority = (shlex.quote(str(path)) for path in identity)
+    return f"-cacert {authority} -cert {certificate} -key {key}"
 
 
 async def _watch_make(stop: asyncio.Event) -> None:
