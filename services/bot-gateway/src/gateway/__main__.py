@@ -3,8 +3,15 @@
 from servicekit.cli import Command, main
 
 from gateway import trial
-from gateway.app import MIGRATIONS, serve
-from gateway.settings import Settings
+from gateway.settings import MIGRATIONS, Settings
+
+
+async def serve(settings: Settings) -> None:
+    # Only here: it takes all of aiogram, whose import costs seconds that no other command should pay.
+    from gateway.app import serve
+
+    await serve(settings)
+
 
 if __name__ == "__main__":
     main(

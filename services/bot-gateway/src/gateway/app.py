@@ -6,7 +6,6 @@ leader.Leader, in one process for a bot → poller.Poller, sender.Sender, delive
 """
 
 from datetime import timedelta
-from pathlib import Path
 
 from aiogram import Bot
 from servicekit.keys import KeyRing
@@ -25,11 +24,10 @@ from gateway.poller import Poller
 from gateway.profile import Profile
 from gateway.rate_limits import RateLimits
 from gateway.sender import Sender
-from gateway.settings import Settings
+from gateway.settings import MIGRATIONS, Settings
 from gateway.telegram import Voice, open_bot
 from gateway.webhook import start_webhook, webhook_app, webhook_path
 
-MIGRATIONS = Path(__file__).parents[2] / "migrations"
 RETENTION_SECONDS = 3600.0
 INBOX_KEPT = timedelta(hours=48)
 DELIVERIES_KEPT = timedelta(days=90)

@@ -1,6 +1,7 @@
 """What the gateway reads from the environment."""
 
 import re
+from pathlib import Path
 from typing import Annotated, ClassVar, Self
 from urllib.parse import urlsplit
 
@@ -8,6 +9,7 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_v
 from servicekit.keys import KeyRing
 from servicekit.settings import ServiceSettings
 
+MIGRATIONS = Path(__file__).parents[2] / "migrations"
 _TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{3,}")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _SECRETS_AT_MOST = 2
