@@ -4,7 +4,6 @@ Request ids derive from the letter's, so a repeat after a crash is the same call
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID, uuid5
 
@@ -37,7 +36,6 @@ class Hold:
     reservation_id: UUID
     plan_id: str
     priority: int
-    expires_at: datetime
 
 
 def settled_by_refusal(wanted: Wanted, reason: str, state: str) -> Settlement | None:
@@ -121,7 +119,7 @@ def _refused(answer: Refusal) -> Exception:
 
 
 def _hold(held: Reservation) -> Hold:
-    return Hold(UUID(held.reservation_id), held.plan_id, held.priority, held.expires_at.ToDatetime(tzinfo=UTC))
+    return Hold(UUID(held.reservation_id), held.plan_id, held.priority)
 
 
 def _name(reason: ErrorReason.ValueType) -> str:

@@ -196,7 +196,6 @@ class Letters:
                 letter_id,
                 number,
                 person_id,
-                request_id,
                 cipher.seal_text(wish, places.wish(letter_id, number)),
                 allow_foreign_models,
                 row.priority or 0,

@@ -76,7 +76,6 @@ class Revision:
     letter_id: UUID
     number: int
     person_id: UUID
-    request_id: UUID
     wish: bytes
     allow_foreign_models: bool
     priority: int
