@@ -202,9 +202,10 @@ class Deliveries:
                 await self._voice.turn(Priority.LIVE)
                 if view.ended.is_set():
                     return
-                shown = self._live(delivery, view)
+                newest = self._live(delivery, view)
                 try:
-                    await self._edit(delivery, shown, Priority.LIVE)
+                    await self._edit(delivery, newest, Priority.LIVE)
+                    shown = newest
                 except MessageGone:
                     await self._place(delivery, view, stopping)
                 except Unreachable as error:

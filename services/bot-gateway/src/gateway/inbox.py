@@ -10,18 +10,28 @@ from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Histogram
 from servicekit import deadlines, telemetry
 from servicekit.clock import Clock
-from servicekit.keys import KeyRing
+from servicekit.keys import CannotDecrypt, KeyRing
 from servicekit.logs import describe
 from servicekit.postgres import STORE_ERRORS, Database
 
 from gateway import store
-from gateway.conversation import Chat
+from gateway.conversation import Chat, Person, guess_language
 from gateway.dialogue import Dialogue
 from gateway.errors import Overtaken, Refused, is_passing
 from gateway.patience import backoff_seconds, wait_any
 from gateway.store import Arrival, Leased
 from gateway.unit_of_work import UnitOfWork, derived_id
-from gateway.updates import MOST_PARTS, QUIET_TIME, Receipt, Waiting, find_parts, join_texts, read_receipt
+from gateway.updates import (
+    MOST_PARTS,
+    QUIET_TIME,
+    Receipt,
+    Waiting,
+    chat_of,
+    find_parts,
+    join_texts,
+    read_receipt,
+    sender_of,
+)
 
 HANDLER_SECONDS = 15.0
 LEASE_SECONDS = 25.0
@@ -163,10 +173,15 @@ class Workers:
                     await self._give_back(leased, 0, failed=False, counted=False)
 
     async def _conclude(self, leased: Leased) -> None:
-        update_ids, raw = await self._collect(leased)
+        parked = leased.failures >= FAILURES or leased.lease_number > LEASES
+        try:
+            update_ids, raw = await self._collect(leased)
+        except (CannotDecrypt, orjson.JSONDecodeError) as error:
+            # Nobody will ever read it; its person is told so.
+            self._report_failure(error)
+            update_ids, raw, parked = [leased.update_id], {}, True
         if not update_ids:
             return
-        parked = leased.failures >= FAILURES or leased.lease_number > LEASES
         work = self._begin(leased, raw)
         try:
             with work.gathering():
@@ -212,16 +227,9 @@ class Workers:
 
     def _begin(self, leased: Leased, raw: Any) -> UnitOfWork:
         """A fresh unit of work: what an earlier try gathered is forgotten."""
-        content: dict[str, Any] = next((value for value in raw.values() if isinstance(value, dict)), {})
-        chat: dict[str, Any] = content.get("chat") or (content.get("message") or {}).get("chat") or {}
-        sender: dict[str, Any] = content.get("from") or {}
-        new_id = derived_id(self._bot_id, leased.update_id, "person")
-        person = store.new_person(new_id, leased.telegram_id, sender)
-        if known := leased.person:
-            person.new = False
-            person.person_id, person.language, person.consents = known.person_id, known.language, dict(known.consents)
+        person, chat = self._whose(leased, sender_of(raw)), chat_of(raw)
         private = chat.get("type", "private") == "private"
-        chat_id = leased.telegram_id if private else int(chat["id"])
+        chat_id = leased.telegram_id if private else chat.get("id", leased.telegram_id)
         return UnitOfWork(
             bot_id=self._bot_id,
             update_id=leased.update_id,
@@ -230,6 +238,23 @@ class Workers:
             now=self._clock.now(),
             private=private,
             last_try=leased.postponements >= POSTPONEMENTS,
+        )
+
+    def _whose(self, leased: Leased, sender: dict[str, Any]) -> Person:
+        """The person, called as they call themselves now."""
+        known = leased.person
+        person_id = known.person_id if known else derived_id(self._bot_id, leased.update_id, "person")
+        code = sender.get("language_code")
+        return Person(
+            person_id=person_id,
+            telegram_id=leased.telegram_id,
+            username=sender.get("username"),
+            first_name=sender.get("first_name") or (known.first_name if known else ""),
+            last_name=sender.get("last_name"),
+            language_code=code,
+            language=known.language if known else guess_language(code),
+            consents=dict(known.consents) if known else {},
+            new=known is None,
         )
 
     async def _commit(self, work: UnitOfWork, leased: Leased, update_ids: Sequence[int], *, parked: bool) -> None:

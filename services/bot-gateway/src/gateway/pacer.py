@@ -44,8 +44,12 @@ class _Bucket:
 class Pacer:
     """Hands out turns, the most urgent first, and holds all of them when Telegram says so."""
 
-    def __init__(self, calls_per_second: float = CALLS_PER_SECOND) -> None:
+    def __init__(
+        self, calls_per_second: float = CALLS_PER_SECOND, messages_per_second: float = CHAT_MESSAGES_PER_SECOND
+    ) -> None:
+        """`messages_per_second` are one chat's."""
         self._rate = calls_per_second
+        self._chat_rate = messages_per_second
         self._all: _Bucket | None = None
         self._chats: dict[int, _Bucket] = {}
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
@@ -68,7 +72,7 @@ class Pacer:
         self._held_until = max(self._held_until, asyncio.get_running_loop().time() + seconds)
 
     def _chat(self, chat_id: int, now: float) -> _Bucket:
-        bucket = self._chats.pop(chat_id, None) or _Bucket(CHAT_MESSAGES_PER_SECOND, CHAT_BURST_MESSAGES, now)
+        bucket = self._chats.pop(chat_id, None) or _Bucket(self._chat_rate, CHAT_BURST_MESSAGES, now)
         self._chats[chat_id] = bucket
         if len(self._chats) > REMEMBERED_CHATS:
             del self._chats[next(iter(self._chats))]

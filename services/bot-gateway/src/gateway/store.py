@@ -4,14 +4,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 from servicekit.events import add_events
 from servicekit.postgres import Connection
 
-from gateway.conversation import CONSENT_VERSION, Chat, Person, guess_language
+from gateway.conversation import CONSENT_VERSION, Chat, Person
 from gateway.errors import Overtaken
 from gateway.unit_of_work import UnitOfWork
 from gateway.updates import Receipt, Waiting
@@ -322,21 +321,6 @@ async def _keep_chat(connection: Connection, work: UnitOfWork) -> None:
         )
     if not kept:
         raise Overtaken("the chat has moved")
-
-
-def new_person(person_id: UUID, telegram_id: int, sender: dict[str, Any]) -> Person:
-    """A person as Telegram introduces them."""
-    code = sender.get("language_code")
-    return Person(
-        person_id=person_id,
-        telegram_id=telegram_id,
-        username=sender.get("username"),
-        first_name=sender.get("first_name", ""),
-        last_name=sender.get("last_name"),
-        language_code=code,
-        language=guess_language(code),
-        new=True,
-    )
 
 
 # --- outgoing ---------------------------------------------------------------------------------------------------------

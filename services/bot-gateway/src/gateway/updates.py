@@ -41,14 +41,32 @@ def read_receipt(update: Any) -> Receipt:
     """Looks at an update as it came. Raises NotAnUpdate."""
     if not is_update(update):
         raise NotAnUpdate("no update_id")
-    content = next((value for value in update.values() if isinstance(value, dict)), {})
-    sender = content.get("from")
-    telegram_id = sender.get("id") if isinstance(sender, dict) else None
+    telegram_id = sender_of(update).get("id")
     return Receipt(
         update_id=update["update_id"],
         telegram_id=telegram_id if isinstance(telegram_id, int) else 0,
         part_characters=_part_characters(update.get("message")),
     )
+
+
+def sender_of(update: dict[str, Any]) -> dict[str, Any]:
+    """Who did what the update tells, as Telegram describes them; nothing where it does not say."""
+    return _inside(_content(update), "from")
+
+
+def chat_of(update: dict[str, Any]) -> dict[str, Any]:
+    """Where it was done; nothing where Telegram does not say."""
+    content = _content(update)
+    return _inside(content, "chat") or _inside(_inside(content, "message"), "chat")
+
+
+def _content(update: dict[str, Any]) -> dict[str, Any]:
+    return next((value for value in update.values() if isinstance(value, dict)), {})
+
+
+def _inside(content: dict[str, Any], name: str) -> dict[str, Any]:
+    found = content.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _part_characters(message: Any) -> int | None:

@@ -253,5 +253,6 @@ error-invalid-field = The request could not be read. Send the text again, or beg
 error-overloaded = There are very many requests just now. Nothing was charged. Try again in a minute.
 error-draining = The service is restarting. Nothing was charged. Try again in a minute.
 error-internal = Something broke on my side. Nothing was charged. Try again in a minute.
+error-caller-not-allowed = A service does not recognise me: its settings are wrong, your data is not concerned. Nothing was charged. Try again later.
 error-store-unavailable = The store does not answer just now. Nothing was charged. Try again in a minute.
 error-service-away = The service does not answer just now. Nothing was charged. Try again in a minute.
