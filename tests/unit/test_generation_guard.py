@@ -29,7 +29,7 @@ NONCE = "7f3a9c"
 
 
 def judge(raw: str, language: Language = "ru", piece: int = 7) -> Verdict:
-    guard = OutputGuard(language, nonce=NONCE, instructions=letter_prompt("в", "р", language, NONCE).system)
+    guard = OutputGuard(nonce=NONCE, instructions=letter_prompt("в", "р", language, NONCE).system)
     for start in range(0, len(raw), piece):
         guard.feed(raw[start : start + piece])
     return guard.finish()
@@ -37,7 +37,7 @@ def judge(raw: str, language: Language = "ru", piece: int = 7) -> Verdict:
 
 @pytest.mark.parametrize(("language", "letter"), [("ru", RU), ("en", EN)])
 def test_a_good_letter_passes_as_it_is(language: Language, letter: str) -> None:
-    assert judge(letter, language) == Verdict(letter, ())
+    assert judge(letter, language) == Verdict(letter, None)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_good_letter_passes_as_it_is(language: Language, letter: str) -> None:
     ],
 )
 def test_what_an_assistant_says_before_the_letter_is_not_shown(preamble: str) -> None:
-    assert judge(preamble + RU) == Verdict(RU, ())
+    assert judge(preamble + RU) == Verdict(RU, None)
 
 
 @pytest.mark.parametrize(
@@ -75,21 +75,21 @@ def test_what_an_assistant_says_before_the_letter_is_not_shown(preamble: str) ->
     ],
 )
 def test_what_an_assistant_says_after_the_letter_is_not_shown(postscript: str) -> None:
-    assert judge(RU + postscript) == Verdict(RU, ())
+    assert judge(RU + postscript) == Verdict(RU, None)
 
 
 def test_an_applicant_may_say_let_me_know_and_feel_free() -> None:
     letter = EN.replace(
         "I would be glad to talk.", "Feel free to contact me. Если нужно, могу сделать тестовое задание."
     )
-    assert judge(letter, "en") == Verdict(letter, ())
+    assert judge(letter, "en") == Verdict(letter, None)
 
 
 def test_markdown_becomes_plain_words() -> None:
     raw = "## Здравствуйте!\n\n**Пять лет** веду *первичную* документацию в `1С`, см. [портфолио](https://example.org/x).\n\n"
     raw += "* сверки\n* отчёты\n\n> Спасибо за внимание. Жду __встречи__."
     expected = "Здравствуйте!\n\nПять лет веду первичную документацию в 1С, см. портфолио.\n\n– сверки\n– отчёты\n\n"
-    assert judge(raw) == Verdict(expected + "Спасибо за внимание. Жду встречи.", ())
+    assert judge(raw) == Verdict(expected + "Спасибо за внимание. Жду встречи.", None)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_markdown_becomes_plain_words() -> None:
 )
 def test_a_greeting_with_a_blank_is_greeted_without_it(blank: str, filled: str) -> None:
     rest = RU.split("\n\n", 1)[1]
-    assert judge(blank + rest) == Verdict(filled + rest, ())
+    assert judge(blank + rest) == Verdict(filled + rest, None)
 
 
 @pytest.mark.parametrize(
@@ -117,11 +117,11 @@ def test_a_greeting_with_a_blank_is_greeted_without_it(blank: str, filled: str) 
 )
 def test_a_signature_of_blanks_is_left_out(signature: str) -> None:
     body = RU.split("С уважением")[0]
-    assert judge(body + signature) == Verdict(body + "С уважением", ())
+    assert judge(body + signature) == Verdict(body + "С уважением", None)
 
 
 def test_a_signature_keeps_the_name_and_loses_the_blank_beside_it() -> None:
-    assert judge(RU + ", [телефон]\n[Email]") == Verdict(RU, ())
+    assert judge(RU + ", [телефон]\n[Email]") == Verdict(RU, None)
     assert repair("Анна Иванова | [телефон]", after_sign_off=True) == "Анна Иванова"
 
 
@@ -131,7 +131,7 @@ def test_a_signature_keeps_the_name_and_loses_the_blank_beside_it() -> None:
 )
 def test_a_blank_in_the_body_is_a_fault_and_never_shown(blank: str) -> None:
     verdict = judge(RU.replace("Пять лет веду", f"В {blank} веду"))
-    assert verdict.faults == (Fault.PLACEHOLDER,)
+    assert verdict.fault is Fault.PLACEHOLDER
     assert verdict.text.endswith("в «Вектор».")
 
 
@@ -146,7 +146,7 @@ def test_a_blank_in_the_body_is_a_fault_and_never_shown(blank: str) -> None:
 )
 def test_our_instructions_and_fences_are_never_shown(leak: str) -> None:
     verdict = judge(RU.replace("Буду рада", f"{leak} Буду рада"))
-    assert verdict.faults == (Fault.LEAK,)
+    assert verdict.fault is Fault.LEAK
     assert leak not in verdict.text
 
 
@@ -161,7 +161,7 @@ def test_our_instructions_and_fences_are_never_shown(leak: str) -> None:
     ],
 )
 def test_a_refusal_is_a_fault_and_never_shown(refusal: str) -> None:
-    assert judge(refusal) == Verdict("", (Fault.REFUSAL,))
+    assert judge(refusal) == Verdict("", Fault.REFUSAL)
 
 
 @pytest.mark.parametrize(
@@ -173,44 +173,28 @@ def test_a_refusal_is_a_fault_and_never_shown(refusal: str) -> None:
     ],
 )
 def test_an_applicant_who_cannot_wait_does_not_refuse(sentence: str) -> None:
-    assert judge(RU.replace("Откликаюсь", f"{sentence} Откликаюсь")).faults == ()
+    assert judge(RU.replace("Откликаюсь", f"{sentence} Откликаюсь")).fault is None
 
 
 def test_a_letter_over_the_limit_is_not_whole_and_stops_growing_before_it() -> None:
     sentences = " ".join(f"Сделано дело номер {number}, и вот что из этого вышло." for number in range(200))
     verdict = judge(f"{RU}\n\n{sentences}".replace("С уважением,\nАнна Иванова", ""))
-    assert verdict.faults == (Fault.TOO_LONG,)
+    assert verdict.fault is Fault.TOO_LONG
     assert len(verdict.text) <= LIMIT_CHARACTERS
 
 
 @pytest.mark.parametrize("raw", ["", "Здравствуйте!", "\n\n", "<think>hm", "Конечно! Вот ваше письмо:"])
 def test_too_little_is_no_letter(raw: str) -> None:
-    assert judge(raw).faults == (Fault.TOO_SHORT,)
-
-
-@pytest.mark.parametrize("cut", ["закрываю за два д", "Буду рада рассказать подробнее на", "Вектор».\n\nПять лет"])
-def test_a_letter_cut_in_a_sentence_is_not_whole(cut: str) -> None:
-    text = RU.replace("Вектор». Пять", "Вектор».\n\nПять")
-    assert judge(text[: text.index(cut) + len(cut)]).faults == (Fault.CUT_SHORT,)
+    assert judge(raw).fault is Fault.TOO_SHORT
 
 
 def test_a_letter_may_end_with_a_sentence_or_with_a_bare_name() -> None:
-    assert judge(RU.split("\n\nС уважением")[0]).faults == ()
-    assert judge(RU.replace("С уважением,\n", "")).faults == ()
-
-
-def test_a_letter_in_the_other_language_is_a_fault() -> None:
-    assert judge(RU, "en").faults == (Fault.WRONG_LANGUAGE,)
-    assert judge(EN, "ru").faults == (Fault.WRONG_LANGUAGE,)
-
-
-def test_a_model_that_repeats_itself_is_stopped() -> None:
-    verdict = judge("Здравствуйте!\n\n" + "Очень хочу у вас работать, возьмите меня скорее. " * 9)
-    assert verdict.faults == (Fault.REPETITION,)
+    assert judge(RU.split("\n\nС уважением")[0]).fault is None
+    assert judge(RU.replace("С уважением,\n", "")).fault is None
 
 
 def test_the_fault_is_known_while_the_model_still_writes() -> None:
-    guard = OutputGuard("ru")
+    guard = OutputGuard()
     guard.feed("Здравствуйте! Меня зовут [Имя] и я пишу.")
     assert guard.fault is None
     assert guard.feed(" Дальше") == "Здравствуйте!"
@@ -218,7 +202,7 @@ def test_the_fault_is_known_while_the_model_still_writes() -> None:
 
 
 def test_nothing_is_shown_before_its_sentence_is_whole() -> None:
-    guard = OutputGuard("ru")
+    guard = OutputGuard()
     assert guard.feed("Здравствуйте") == ""
     assert guard.feed("!") == ""
     assert guard.feed("\n\nОткликаюсь на вакансию. Пять") == "Здравствуйте!\n\nОткликаюсь на вакансию."
@@ -262,12 +246,12 @@ PIECES = st.lists(st.sampled_from(MARKS + ASIDES + SIGNATURES + LINES) | st.text
 @given(PIECES, st.data())
 def test_any_cutting_of_the_stream_shows_the_same_and_only_ever_grows(pieces: list[str], data: st.DataObject) -> None:
     raw = "".join(pieces)
-    whole = OutputGuard("ru", nonce=NONCE)
+    whole = OutputGuard(nonce=NONCE)
     whole.feed(raw)
     expected = whole.finish()
 
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=12)))
-    guard = OutputGuard("ru", nonce=NONCE)
+    guard = OutputGuard(nonce=NONCE)
     shown = [guard.feed(raw[start:end]) for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
     verdict = guard.finish()
 

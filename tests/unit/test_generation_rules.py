@@ -3,7 +3,7 @@
 import pytest
 from generation.allowance import settled_by_refusal
 from generation.attempts import BACKOFF_SECONDS, GivenUp, Later, after_failure, after_waiting
-from generation.letters import Failure, State, eta_seconds, next_revision, revisions_left, title_of
+from generation.letters import Failure, State, eta_seconds, next_revision, revisions_left
 
 
 @pytest.mark.parametrize(
@@ -25,15 +25,6 @@ from generation.letters import Failure, State, eta_seconds, next_revision, revis
 )
 def test_only_a_completed_revision_uses_up_a_number(version: int, state: State, number: int, left: int) -> None:
     assert (next_revision(version, state), revisions_left(version, state)) == (number, left)
-
-
-def test_a_title_is_the_first_line_cut_between_words() -> None:
-    assert title_of("\n  Python-разработчик \nМосква") == "Python-разработчик"
-    title = title_of("Ведущий разработчик высоконагруженных распределённых систем хранения, Москва")
-    assert title == "Ведущий разработчик высоконагруженных распределённых систем…"
-    assert len(title) <= 60
-    assert title_of("x" * 100) == "x" * 59 + "…"
-    assert title_of("слово " + "x" * 100) == "слово…"
 
 
 @pytest.mark.parametrize(

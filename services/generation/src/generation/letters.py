@@ -8,7 +8,6 @@ from uuid import UUID
 REVISIONS = 3
 LETTER_TIME = timedelta(minutes=15)
 """How long a version has from queueing to its text. Its reservation at billing lives twice as long."""
-TITLE_CHARACTERS = 60
 
 
 class State(StrEnum):
@@ -107,15 +106,6 @@ def revisions_left(version: int, state: State) -> int:
     if version == 0 and state in (State.FAILED, State.CANCELLED):
         return 0
     return REVISIONS + 1 - next_revision(version, state)
-
-
-def title_of(vacancy: str) -> str:
-    """What a vacancy is called in lists: its first line, at most 60 characters, cut between words if it can be."""
-    line = next((line.strip() for line in vacancy.splitlines() if line.strip()), "")
-    if len(line) <= TITLE_CHARACTERS:
-        return line
-    cut = line[:TITLE_CHARACTERS]
-    return (cut.rpartition(" ")[0] or cut[:-1]).rstrip(" ,;:-–—") + "…"
 
 
 def eta_seconds(position: int, writing: int, mean_seconds: float) -> int:

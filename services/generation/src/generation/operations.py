@@ -30,14 +30,17 @@ from generation.errors import (
     LetterNotFound,
     RevisionsExhausted,
 )
-from generation.letters import LETTER_TIME, REVISIONS, Letter, Look, State, next_revision, title_of
+from generation.letters import LETTER_TIME, REVISIONS, Letter, Look, State, next_revision
 from generation.person_keys import PersonKeys
 from generation.progress import Hub
 from generation.queue import Queue
+from generation.reading import title_of
 from generation.settlement import Settler
 from generation.store import Answered, LetterRow
 
 PAGE_LETTERS = 10
+_TITLE_WITHIN_CHARACTERS = 2_000
+"""What a vacancy is called stands at its head; reading 50 KB for it would hold everybody else up."""
 
 
 class Letters:
@@ -72,7 +75,7 @@ class Letters:
                 letter_id,
                 person_id,
                 cipher.seal_text(vacancy, places.vacancy(letter_id)),
-                cipher.seal_text(title_of(vacancy), places.title(letter_id)),
+                cipher.seal_text(title_of(vacancy[:_TITLE_WITHIN_CHARACTERS]), places.title(letter_id)),
                 now,
             )
             if made:

@@ -33,7 +33,7 @@ from generation.letters import Failure
 from generation.person_keys import PersonKeys
 from generation.ports import NoModelAvailable, Order
 from generation.progress import Hub, LiveTexts
-from generation.prompts import language_for, prompt_for
+from generation.prompts import prompt_for
 from generation.queue import Queue
 from generation.settlement import Settler
 from generation.store import Due, Job, Lease
@@ -215,11 +215,10 @@ class Worker:
 
     async def _attempt(self, job: Job, cipher: Cipher, calls: list[Attempt]) -> Outcome:
         order = _order(job, cipher)
-        language = language_for(order)
         instructions = prompt_for(order).system
 
         def new_guard() -> OutputGuard:
-            return OutputGuard(language, nonce=order.nonce, instructions=instructions)
+            return OutputGuard(nonce=order.nonce, instructions=instructions)
 
         guard = new_guard()
         shown = ""
@@ -237,8 +236,7 @@ class Worker:
 
         def judge(_: str) -> str | None:
             # The guard has read the whole text along with `on_text`; what it lets pass is the letter.
-            faults = guard.finish().faults
-            return faults[0] if faults else None
+            return guard.finish().fault
 
         try:
             written = await self._chain.write(
