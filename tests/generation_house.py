@@ -49,7 +49,7 @@ from stores import ServiceDatabase
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 RING = KeyRing([("test", b"k" * 32)])
 
-VACANCY = """Python-разработчик в «Ромашку»
+VACANCY = """Python-разработчик, компания «Ромашка»
 Мы делаем сервис доставки цветов. Нужен опыт с Python и PostgreSQL от трёх лет, знание asyncio и очередей."""
 RESUME = """Анна Смирнова. Python-разработчик, 5 лет.
 В «Васильке» сократила время ответа сервиса заказов с 900 до 120 мс,

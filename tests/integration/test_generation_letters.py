@@ -43,7 +43,7 @@ async def test_a_vacancy_and_a_resume_become_a_letter(house: House) -> None:
     process = await house.process()
     person = uuid4()
     draft = await process.letters.create(person, uuid4(), VACANCY)
-    assert (draft.state, draft.title) == (State.DRAFT, "Python-разработчик в «Ромашку»")
+    assert (draft.state, draft.title) == (State.DRAFT, "Python-разработчик — Ромашка")
 
     submitted = await process.letters.submit(person, uuid4(), draft.letter_id, RESUME, False)
     assert submitted.state in (State.QUEUED, State.WRITING)
