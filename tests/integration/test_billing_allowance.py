@@ -22,7 +22,8 @@ from stores import ServiceDatabase, ServiceDatabaseFactory
 
 T = TypeVar("T")
 
-RESERVE = "SELECT * FROM reserve($1, $2, $3, gen_random_uuid(), $4::timestamptz, $4::timestamptz + interval '30 min', $5, $6, $5, $6)"
+RESERVE = """SELECT * FROM reserve(
+    $1, $2, $3, gen_random_uuid(), $4::timestamptz, $4::timestamptz + interval '30 min', $5, $6, $5, $6)"""
 MONTH = (datetime(2026, 10, 31, 21, tzinfo=UTC), datetime(2026, 11, 30, 21, tzinfo=UTC))
 
 
