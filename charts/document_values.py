@@ -19,7 +19,7 @@ import yaml
 CHART = Path(__file__).parent / "pismo"
 BEGIN, END = "<!-- values: begin -->", "<!-- values: end -->"
 
-_SCALARS = {"bool": "boolean", "int": "integer", "float": "number", "str": "string", "null": "string"}
+_SCALARS = {"bool": "boolean", "int": "integer", "float": "number", "str": "string", "null": ["integer", "null"]}
 _GLOBAL = {"global": {"type": "object", "description": "Helm's own; not used."}}
 
 

@@ -1,0 +1,60 @@
+"""Postgres and Redis beside the release, and the Secrets that an operator makes for them."""
+
+import base64
+import os
+from string import Template
+from typing import Any
+
+from cluster import POSTGRES_IMAGE, REDIS_IMAGE, ROOT, SERVICES, Namespace, secret
+
+KINDS = ("owner", "requests", "worker")
+
+
+class OwnStores:
+    """A Postgres with Pismo's roles and a Redis, in a namespace of their own."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self.namespace = namespace
+        self._passwords = {f"{service}_{kind}": os.urandom(12).hex() for service in SERVICES for kind in KINDS}
+        self._password = os.urandom(12).hex()
+
+    async def start(self) -> None:
+        images = {"POSTGRES_IMAGE": POSTGRES_IMAGE, "REDIS_IMAGE": REDIS_IMAGE, "PASSWORD": self._password}
+        manifest = Template((ROOT / "tests/cluster/stores.yaml").read_text()).substitute(images)
+        await self.namespace.kubectl("apply", "--server-side", "-f", "-", stdin=manifest)
+        await self.namespace.kubectl("wait", "--for=condition=Ready", "pod/postgres", "pod/redis", "--timeout=120s")
+        roles = (ROOT / "k8s/postgres-roles.sql").read_text()
+        variables = [f"--set={role}={password}" for role, password in self._passwords.items()]
+        psql = ("exec", "-i", "postgres", "--", "psql", "-q", "-U", "postgres", "-d", "pismo", *variables)
+        await self.namespace.kubectl(*psql, stdin=roles)
+
+    def url(self, role: str) -> str:
+        return f"postgresql://{role}:{self._passwords[role]}@postgres.{self.namespace.name}.svc:5432/pismo"
+
+    def secrets(self, sandbox_url: str) -> list[dict[str, Any]]:
+        """`own-<service>` and `own-<service>-migration` for each service; the bot talks to the sandbox there."""
+        encryption_keys = f"1:{base64.b64encode(os.urandom(32)).decode()}"
+        made = []
+        for service in SERVICES:
+            variables = {
+                "DATABASE_URL": self.url(f"{service}_requests"),
+                "WORKER_DATABASE_URL": self.url(f"{service}_worker"),
+            }
+            if service in ("gateway", "generation"):
+                variables["REDIS_URL"] = f"redis://:{self._password}@redis.{self.namespace.name}.svc:6379/0"
+                variables["ENCRYPTION_KEYS"] = encryption_keys
+            if service == "gateway":
+                variables["TELEGRAM_BOT_TOKEN"] = "1000000002:not-a-real-token"
+                variables["TELEGRAM_API_URL"] = sandbox_url
+            made.append(secret(f"own-{service}", variables))
+            made.append(secret(f"own-{service}-migration", {"MIGRATION_DATABASE_URL": self.url(f"{service}_owner")}))
+        return made
+
+    @staticmethod
+    def values() -> list[str]:
+        """What tells the chart to use these Secrets."""
+        values = []
+        for service in SERVICES:
+            values += ["--set", f"{service}.existingSecret=own-{service}"]
+            values += ["--set", f"{service}.migrationSecret=own-{service}-migration"]
+        return values
