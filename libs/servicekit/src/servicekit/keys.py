@@ -36,7 +36,7 @@ class Cipher:
         """The plaintext. Raises CannotDecrypt."""
         try:
             return self._aead.decrypt(ciphertext[:_NONCE_BYTES], ciphertext[_NONCE_BYTES:], place.encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # a wrong tag, or too short to have a nonce
             raise CannotDecrypt(f"cannot decrypt {place.partition(':')[0]}") from None
 
     def seal_text(self, text: str, place: str) -> bytes:
