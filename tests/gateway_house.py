@@ -258,8 +258,11 @@ class ObedientLetters(Letters):
     ) -> pb.Letter:
         if self._once(request_id, "revise", person_id, letter_id, wish):
             letter = self._owned(letter_id)
-            letter.version += 1
-            letter.revisions_left -= 1
+            if letter.state == pb.LETTER_STATE_COMPLETED:
+                letter.version += 1
+                letter.revisions_left -= 1
+            else:
+                self.looks.pop((letter_id, letter.version), None)
             letter.state = pb.LETTER_STATE_QUEUED
         return self.letters[letter_id]
 
@@ -500,10 +503,11 @@ class Visitor:
         return await self.sends(self.house.text(text, self.telegram_id))
 
     async def presses(self, label: str) -> list[str]:
-        """Presses the newest button that says so."""
+        """Presses the newest button that begins so."""
         for shown in reversed(self.house.telegram.shown(self.telegram_id)):
-            if label in shown.buttons:
-                return await self.sends(self.house.press(shown.buttons[label], self.telegram_id, shown.message_id))
+            for words, data in shown.buttons.items():
+                if words.startswith(label):
+                    return await self.sends(self.house.press(data, self.telegram_id, shown.message_id))
         raise AssertionError(f"no button says {label}")
 
     async def settles_in(self) -> None:

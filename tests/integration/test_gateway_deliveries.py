@@ -113,7 +113,7 @@ async def test_a_delivery_that_dies_at_any_point_ends_with_one_letter_and_one_ra
             await until(anna.has_rating)
         assert len(letters(house)) == 1, f"killed at point {point}"
         assert len(ratings(house)) <= 1, f"killed at point {point}"
-        rated = [shown for shown in house.telegram.shown() if "👍" in shown.buttons]
+        rated = [shown for shown in house.telegram.shown() if "👍 Нравится" in shown.buttons]
         assert rated, f"killed at point {point}"
         assert await house.stage() == "ready"
         if survived:
@@ -136,7 +136,7 @@ async def test_the_growing_text_is_edited_into_the_placeholder(house: House) -> 
         await until(anna.has_rating)
     letter, rating = house.telegram.shown()[-2:]
     assert (letter.text, letter.buttons) == (LETTER, {})
-    assert list(rating.buttons) == ["👍", "👎"]
+    assert list(rating.buttons) == ["👍 Нравится", "👎 Улучшить"]
 
 
 async def _stands(house: House, text: str) -> bool:
@@ -186,7 +186,7 @@ async def test_faults_of_telegram_leave_one_letter(house: House, error: Exceptio
         await until(anna.has_rating)
     assert len(letters(house)) == 1
     assert len(ratings(house)) <= 1
-    assert [shown for shown in house.telegram.shown() if "👍" in shown.buttons]
+    assert [shown for shown in house.telegram.shown() if "👍 Нравится" in shown.buttons]
 
 
 async def test_a_lost_answer_to_the_rating_message_puts_the_buttons_under_the_letter(house: House) -> None:
@@ -196,7 +196,7 @@ async def test_a_lost_answer_to_the_rating_message_puts_the_buttons_under_the_le
         await house.letters.complete(letter_id)
         await until(anna.has_rating)
     assert len(ratings(house)) == 1
-    assert list(letters(house)[0].buttons) == ["👍", "👎"]
+    assert list(letters(house)[0].buttons) == ["👍 Нравится", "👎 Улучшить"]
 
 
 async def test_a_live_edit_that_fails_is_left_out(house: House) -> None:

@@ -73,6 +73,10 @@ async def test_a_newcomer_walks_from_start_to_a_revised_letter(scene: Scene) -> 
     assert said.count("start_command") == 1
 
 
+async def _offers(house: House, label: str) -> bool:
+    return any(label in shown.buttons for shown in house.telegram.shown())
+
+
 async def _stands(house: House, text: str) -> bool:
     return any(shown.text == text for shown in house.telegram.shown())
 
@@ -171,6 +175,28 @@ async def test_a_refused_vacancy_is_explained_and_can_be_sent_again(scene: Scene
     assert "резюме" in (await scene.anna.says(VACANCY))[0]
 
 
+async def test_thanks_after_a_letter_are_no_bad_vacancy(scene: Scene) -> None:
+    await scene.anna.settles_in()
+    await scene.anna.gets_letter()
+    scene.house.letters.refuse("create", refused("TEXT_TOO_SHORT", field="vacancy", minimum_characters="30"))
+    assert (await scene.anna.says("Спасибо!"))[0].startswith("Я всегда рядом")
+
+
+async def test_being_unblocked_by_a_stranger_remembers_nobody(scene: Scene) -> None:
+    bot = {"id": 4242, "is_bot": True, "first_name": "Pismo"}
+    member = {
+        "chat": {"id": ANNA, "type": "private"},
+        "date": 1,
+        "old_chat_member": {"status": "kicked", "user": bot, "until_date": 0},
+        "new_chat_member": {"status": "member", "user": bot},
+    }
+    assert await scene.anna.sends(scene.house.update(my_chat_member=member)) == []
+    assert await scene.house.value("SELECT count(*) FROM people") == 0
+    await scene.anna.says("/start promo")
+    (event,) = [each for each in await events(scene.house) if each.HasField("start_command")]
+    assert event.start_command.first
+
+
 async def test_a_used_up_allowance_is_said_with_its_renewal_and_the_draft_stays(scene: Scene) -> None:
     await scene.anna.settles_in()
     await scene.anna.says(VACANCY)
@@ -258,6 +284,35 @@ async def test_after_three_revisions_the_answer_is_honest(scene: Scene) -> None:
         await until(anna.has_rating)
     assert "Все 3 правки этого письма использованы" in (await anna.presses("👎"))[-1]
     assert await house.stage() == Stage.READY
+
+
+async def test_a_stopped_revision_leaves_its_number_to_the_next(scene: Scene) -> None:
+    anna, house = scene.anna, scene.house
+    await anna.settles_in()
+    letter_id = await anna.gets_letter()
+    await anna.presses("👎")
+    await anna.says("Короче")
+    await until(lambda: _offers(house, "Остановить"))
+    await anna.presses("Остановить")
+    await until(anna.has_rating)
+    await anna.presses("Попросить ещё раз")
+    await anna.says("Короче и теплее")
+    assert house.letters.letters[letter_id].version == 1
+    await house.letters.complete(letter_id, "Короткое тёплое письмо")
+    await until(anna.has_rating)
+    assert "Короткое тёплое письмо" in [shown.text for shown in house.telegram.shown()]
+
+
+async def test_letters_that_are_used_up_are_spoken_of_before_haste(scene: Scene) -> None:
+    anna, house = scene.anna, scene.house
+    await anna.settles_in()
+    for _ in range(3):
+        await anna.gets_letter()
+        house.clock.pass_by(1)
+    house.allowances.answer.used = 3
+    await anna.says(VACANCY)
+    assert "Новые появятся 1 декабря" in (await anna.says(RESUME))[0]
+    assert (await facts(house)).count("limit_reached") == 1
 
 
 async def test_a_fourth_request_in_five_minutes_is_told_how_long_to_wait(scene: Scene) -> None:

@@ -108,11 +108,11 @@ def revise(say: Phrases, text: str, letter_id: UUID) -> InlineKeyboardMarkup:
     return _rows([_button(say(text), ReviseLetter(letter_id=letter_id))])
 
 
-def rating(letter_id: UUID, version: int) -> InlineKeyboardMarkup:
+def rating(say: Phrases, letter_id: UUID, version: int) -> InlineKeyboardMarkup:
     return _rows(
         [
-            _button("👍", RateLetter(letter_id=letter_id, version=version, liked=True)),
-            _button("👎", RateLetter(letter_id=letter_id, version=version, liked=False)),
+            _button(say("button-like"), RateLetter(letter_id=letter_id, version=version, liked=True)),
+            _button(say("button-dislike"), RateLetter(letter_id=letter_id, version=version, liked=False)),
         ]
     )
 

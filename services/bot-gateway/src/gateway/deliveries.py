@@ -97,13 +97,11 @@ class Deliveries:
         try:
             while not stopping.is_set():
                 self.arrived.clear()
-                async with self._database.connection() as connection:
-                    found = await store.open_deliveries(connection, self._bot_id, list(self._tasks))
-                for each in found:
-                    key = (each.letter_id, each.version)
-                    self._tasks[key] = asyncio.create_task(self._deliver(each, stopping))
-                    self._tasks[key].add_done_callback(partial(self._finished, key))
-                _live.set(len(self._tasks))
+                try:
+                    await self._take_up(stopping)
+                except STORE_ERRORS as error:
+                    # What is in hand goes on: a call that was broken off might have been made.
+                    log.warning("no delivery begins just now", exc_info=error)
                 await wait_any(IDLE_SECONDS, self.arrived, stopping)
             if self._tasks:
                 await asyncio.wait(self._tasks.values())
@@ -112,6 +110,15 @@ class Deliveries:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _take_up(self, stopping: asyncio.Event) -> None:
+        async with self._database.connection() as connection:
+            found = await store.open_deliveries(connection, self._bot_id, list(self._tasks))
+        for each in found:
+            key = (each.letter_id, each.version)
+            self._tasks[key] = asyncio.create_task(self._deliver(each, stopping))
+            self._tasks[key].add_done_callback(partial(self._finished, key))
+        _live.set(len(self._tasks))
 
     def _finished(self, key: Key, task: asyncio.Task[None]) -> None:
         del self._tasks[key]
@@ -293,9 +300,11 @@ class Deliveries:
 
     async def _ask_rating(self, delivery: Delivery) -> None:
         """Sends the rating message, never twice: if nobody knows what became of it, the letter gets the buttons."""
-        text = phrases(delivery.language)("rating-question", kind=_kind(delivery))
+        say = phrases(delivery.language)
         method = SendMessage(
-            chat_id=delivery.chat_id, text=text, reply_markup=buttons.rating(delivery.letter_id, delivery.version)
+            chat_id=delivery.chat_id,
+            text=say("rating-question", kind=_kind(delivery)),
+            reply_markup=buttons.rating(say, delivery.letter_id, delivery.version),
         )
         await self._voice.turn(Priority.LETTER, delivery.chat_id)
         await self._note_step(delivery, "asking")
@@ -317,7 +326,7 @@ class Deliveries:
                 EditMessageReplyMarkup(
                     chat_id=delivery.chat_id,
                     message_id=delivery.message_id,
-                    reply_markup=buttons.rating(delivery.letter_id, delivery.version),
+                    reply_markup=buttons.rating(phrases(delivery.language), delivery.letter_id, delivery.version),
                 ),
                 Priority.LETTER,
             )

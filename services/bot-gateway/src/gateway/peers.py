@@ -1,6 +1,7 @@
 """The services that handlers ask. Every answer is a value; every refusal is Refused."""
 
 from collections.abc import AsyncIterator, Awaitable
+from datetime import UTC
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from pismo.generation.v1.generation_service_pb2 import (
     WatchLetterRequest,
 )
 from pismo.generation.v1.generation_service_pb2_grpc import LetterServiceStub
-from servicekit.errors import refusal
+from servicekit.errors import Refusal, refusal
 
 from gateway.errors import Refused
 
@@ -111,6 +112,20 @@ class Letters:
                 yield response.progress
         except grpc.aio.AioRpcError as error:
             raise Refused(refusal(error)) from None
+
+
+def check_left(allowance: Allowance) -> None:
+    """Raises what billing itself would answer to another letter if none is left."""
+    if allowance.used + allowance.reserved >= allowance.limit:
+        metadata = {
+            "plan": allowance.plan_id,
+            "limit": str(allowance.limit),
+            "used": str(allowance.used),
+            "reserved": str(allowance.reserved),
+            "resets_at": allowance.resets_at.ToDatetime(UTC).isoformat(),
+            "time_zone": allowance.time_zone,
+        }
+        raise Refused(Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "ALLOWANCE_EXHAUSTED", metadata))
 
 
 class Allowances:

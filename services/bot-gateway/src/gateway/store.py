@@ -195,7 +195,7 @@ async def commit_work(
 ) -> None:
     """Makes everything of a unit of work true, inside the caller's transaction. Raises Overtaken."""
     await _finish_updates(connection, work, leased, update_ids, parked)
-    if work.private:
+    if work.remembers:
         await _keep_person(connection, work)
         await _keep_chat(connection, work)
     if work.consents:
@@ -226,7 +226,13 @@ async def commit_work(
         await connection.execute(
             """INSERT INTO deliveries (letter_id, version, bot_id, chat_id, person_id, step, traceparent, created_at)
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-               ON CONFLICT (letter_id, version) DO UPDATE SET step = 'following' WHERE deliveries.step = 'unsure'""",
+               ON CONFLICT (letter_id, version) DO UPDATE
+               SET step = excluded.step, outcome = NULL, ended_at = NULL, traceparent = excluded.traceparent,
+                   created_at = excluded.created_at,
+                   message_id = CASE WHEN deliveries.step = 'unsure' THEN deliveries.message_id END
+               WHERE deliveries.step = 'unsure'
+                  -- A revision that was stopped or failed gives its number to the next one.
+                  OR deliveries.step = 'ended' AND deliveries.outcome <> 'completed'""",
             delivery.letter_id,
             delivery.version,
             work.bot_id,
@@ -354,8 +360,10 @@ async def remove_call(connection: Connection, outgoing_id: int) -> None:
 
 
 async def block_person(connection: Connection, bot_id: int, chat_id: int, person_id: UUID, now: datetime) -> None:
-    """Notes that the person blocked the bot, and drops what waits for them."""
-    await connection.execute("UPDATE people SET blocked_at = $2 WHERE person_id = $1", person_id, now)
+    """Notes that the person blocked the bot (a group that did is nobody), and drops what waits for the chat."""
+    await connection.execute(
+        "UPDATE people SET blocked_at = $3 WHERE person_id = $1 AND telegram_id = $2", person_id, chat_id, now
+    )
     await connection.execute("DELETE FROM outgoing WHERE bot_id = $1 AND chat_id = $2", bot_id, chat_id)
 
 

@@ -17,10 +17,10 @@ from pismo.generation.v1.generation_pb2 import (
 from gateway import buttons
 from gateway.buttons import NewLetter, RateLetter, ReviseLetter, StopLetter
 from gateway.conversation import Consent, Stage
-from gateway.errors import Refused, is_passing
+from gateway.errors import RateLimited, Refused, is_passing
 from gateway.handlers.filters import WORDS, At
 from gateway.handlers.screen import Screen
-from gateway.peers import Letters
+from gateway.peers import Allowances, Letters, check_left
 from gateway.rate_limits import AI_REQUESTS, PersonLimits
 from gateway.unit_of_work import UnitOfWork
 
@@ -61,13 +61,20 @@ async def wait(_: Message, work: UnitOfWork, screen: Screen) -> None:
 
 
 async def take_vacancy(message: Message, work: UnitOfWork, screen: Screen, letters: Letters) -> None:
-    letter = await letters.create(work.request_id("letter"), work.person.person_id, message.text or "")
+    try:
+        letter = await letters.create(work.request_id("letter"), work.person.person_id, message.text or "")
+    except Refused as refused:
+        if refused.refusal.reason == "TEXT_TOO_SHORT" and work.chat.stage is Stage.READY:
+            # "Thank you" is no bad vacancy.
+            await screen.send(work.say("small-talk"))
+            return
+        raise
     work.chat.wait_for(Stage.RESUME, UUID(letter.letter_id))
     await screen.send(work.say("ask-resume", title=letter.title or "none"))
 
 
 async def take_resume(
-    message: Message, work: UnitOfWork, screen: Screen, letters: Letters, limits: PersonLimits
+    message: Message, work: UnitOfWork, screen: Screen, letters: Letters, limits: PersonLimits, allowances: Allowances
 ) -> None:
     letter_id = work.chat.letter_id
     if letter_id is None:
@@ -75,7 +82,12 @@ async def take_resume(
         await screen.send(work.say("draft-lost"))
         return
     request_id = work.request_id("submit")
-    await limits.take(AI_REQUESTS, request_id)
+    try:
+        await limits.take(AI_REQUESTS, request_id)
+    except RateLimited:
+        # Waiting some minutes helps nobody whose letters are used up: what will last is said first.
+        check_left(await allowances.get(work.person.person_id))
+        raise
     try:
         await letters.submit(
             request_id,

@@ -105,6 +105,8 @@ rating-question =
         [revision] Revised. Is it better now?
        *[letter] Done! How do you like the letter?
     }
+button-like = 👍 I like it
+button-dislike = 👎 Improve it
 rated-like = 👍 Thank you! I am glad it fits. Good luck with your application!
 rated-dislike = 👎 Thank you for being honest.
 rate-later = I am writing another letter just now. Please rate this one a little later.
@@ -185,6 +187,7 @@ no-files =
     }
 edited = I see that you edited the message, but I have read the earlier text already. If it matters, begin again: /new
 private-only = I write letters in a private chat, where only I see your résumé. Open me and press /start
+small-talk = I am always here! To begin a new letter, send the whole text of a vacancy.
 old-button = This button no longer works.
 slow-down =
     That is too fast. Wait { $seconds } { $seconds ->
