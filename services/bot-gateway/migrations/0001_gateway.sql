@@ -24,7 +24,7 @@ COMMENT ON COLUMN inbox.part_characters IS 'length of a plain text, which may be
 CREATE INDEX inbox_waiting ON inbox (bot_id, update_id) WHERE done_at IS NULL;
 CREATE INDEX inbox_waiting_of_person ON inbox (bot_id, telegram_id, update_id) WHERE done_at IS NULL;
 CREATE INDEX inbox_done ON inbox (done_at) WHERE done_at IS NOT NULL;
-GRANT SELECT, INSERT, UPDATE ON inbox TO gateway_requests;
+GRANT SELECT, INSERT, UPDATE (done_at, body, leased_until, parked) ON inbox TO gateway_requests;
 GRANT SELECT, INSERT, UPDATE, DELETE ON inbox TO gateway_worker;
 
 CREATE TABLE people (
@@ -42,7 +42,8 @@ CREATE TABLE people (
 );
 COMMENT ON COLUMN people.language_code IS 'what their Telegram speaks; language is what they chose here';
 COMMENT ON COLUMN people.consents IS 'the newest answer of each kind; the answers themselves are in consents';
-GRANT SELECT, INSERT, UPDATE ON people TO gateway_requests, gateway_worker;
+GRANT SELECT, INSERT, UPDATE ON people TO gateway_requests;
+GRANT SELECT, UPDATE (blocked_at) ON people TO gateway_worker;
 
 -- Where each conversation stands. No texts: they are handed on.
 CREATE TABLE chats (
@@ -56,7 +57,8 @@ CREATE TABLE chats (
     PRIMARY KEY (bot_id, chat_id)
 );
 COMMENT ON COLUMN chats.revision IS 'grows with every change: a handler that began from an older one runs again';
-GRANT SELECT, INSERT, UPDATE ON chats TO gateway_requests, gateway_worker;
+GRANT SELECT, INSERT, UPDATE ON chats TO gateway_requests;
+GRANT SELECT, UPDATE ON chats TO gateway_worker;
 
 -- What people answered about their data; append-only.
 CREATE TABLE consents (
@@ -80,7 +82,7 @@ CREATE TABLE campaigns (
     landing_page text,
     notes text
 );
-GRANT SELECT ON campaigns TO gateway_requests, gateway_worker;
+GRANT SELECT ON campaigns TO gateway_requests;
 
 -- Where a person came from, as of their first contact.
 CREATE TABLE acquisition_channels (

@@ -15,7 +15,13 @@ from aiogram.methods import EditMessageReplyMarkup, EditMessageText, SendMessage
 from aiogram.types import InlineKeyboardMarkup, LinkPreviewOptions, Message
 from opentelemetry.trace import SpanKind
 from pismo.analytics.v1.analytics_pb2 import LetterDelivered
-from pismo.generation.v1.generation_pb2 import LETTER_STATE_DRAFT, FailureReason, Progress
+from pismo.generation.v1.generation_pb2 import (
+    LETTER_STATE_CANCELLED,
+    LETTER_STATE_DRAFT,
+    LETTER_STATE_FAILED,
+    FailureReason,
+    Progress,
+)
 from prometheus_client import Counter, Gauge
 from servicekit import telemetry
 from servicekit.clock import Clock
@@ -156,7 +162,9 @@ class Deliveries:
     async def _make_sure(self, delivery: Delivery, stopping: asyncio.Event) -> None:
         """Finds out whether generation accepted a request whose answer was lost."""
         letter = await self._letters.get(delivery.person_id, delivery.letter_id)
-        if letter.version >= delivery.version and (delivery.version or letter.state != LETTER_STATE_DRAFT):
+        # A revision that was stopped or failed before leaves its number to this one.
+        not_it = (LETTER_STATE_FAILED, LETTER_STATE_CANCELLED) if delivery.version else (LETTER_STATE_DRAFT,)
+        if letter.version >= delivery.version and letter.state not in not_it:
             async with self._database.transaction() as connection:
                 await store.keep_step(connection, delivery, "following", self._clock.now())
                 await store.hold_chat(connection, self._bot_id, delivery, self._clock.now())

@@ -37,6 +37,7 @@ HANDLER_SECONDS = 15.0
 LEASE_SECONDS = 25.0
 HANDLED_AT_ONCE = 16
 IDLE_SECONDS = 0.2
+STORE_RETRY_SECONDS = 0.5
 FAILURES = 3
 """After so many an update is parked and the person gets an apology."""
 POSTPONEMENTS = 2
@@ -130,7 +131,13 @@ class Workers:
         try:
             while not stopping.is_set():
                 self._inbox.arrived.clear()
-                if not await self.lease_and_start():
+                try:
+                    begun = await self.lease_and_start()
+                except STORE_ERRORS as error:
+                    log.warning("no update is handled just now", exc_info=error)
+                    await wait_any(STORE_RETRY_SECONDS, stopping)
+                    continue
+                if not begun:
                     await wait_any(IDLE_SECONDS, self._inbox.arrived, stopping)
         finally:
             if self._running:
@@ -236,6 +243,8 @@ class Workers:
             person=person,
             chat=leased.chat.copy() if private and leased.chat else Chat(chat_id),
             now=self._clock.now(),
+            # Being blocked and unblocked is no reason to remember somebody who never wrote.
+            remembers=private and (leased.person is not None or "my_chat_member" not in raw),
             private=private,
             last_try=leased.postponements >= POSTPONEMENTS,
         )

@@ -13,7 +13,7 @@ from opentelemetry.trace import SpanKind
 from servicekit import telemetry
 from servicekit.clock import Clock
 from servicekit.keys import CannotDecrypt, KeyRing
-from servicekit.postgres import Database
+from servicekit.postgres import STORE_ERRORS, Database
 
 from gateway import store
 from gateway.errors import LeadershipLost
@@ -24,6 +24,7 @@ from gateway.store import Outgoing
 from gateway.telegram import Blocked, Rejected, Unreachable, Voice
 
 IDLE_SECONDS = 0.1
+STORE_RETRY_SECONDS = 0.5
 MOST_IN_HAND = 1_000
 OLDEST_BUTTON_ANSWER = timedelta(seconds=30)
 """Telegram takes no answer to a button that was pressed longer ago."""
@@ -62,7 +63,14 @@ class Sender:
         try:
             while not stopping.is_set():
                 self.arrived.clear()
-                if not await self._take_up(stopping):
+                try:
+                    found = await self._take_up(stopping)
+                except STORE_ERRORS as error:
+                    # What is in hand goes on: a call that was broken off might have been made.
+                    log.warning("nothing new is sent just now", exc_info=error)
+                    await wait_any(STORE_RETRY_SECONDS, stopping)
+                    continue
+                if not found:
                     await wait_any(IDLE_SECONDS, self.arrived, stopping)
             if self._tasks:
                 await asyncio.wait(self._tasks)

@@ -83,9 +83,11 @@ async def lease_updates(connection: Connection, bot_id: int, holder: str, limit:
                FROM heads WHERE inbox.bot_id = heads.bot_id AND inbox.update_id = heads.update_id
                RETURNING inbox.*)
            SELECT leased.update_id, leased.telegram_id, lease_number, part_characters, failures, postponements, body,
-                  traceparent, person_id, username, first_name, last_name, language_code, language, consents,
+                  traceparent, people.person_id, username, first_name, last_name, language_code, language, consents,
                   stage, details, revision
-           FROM leased LEFT JOIN people USING (telegram_id) LEFT JOIN chats USING (bot_id, person_id)
+           FROM leased LEFT JOIN people USING (telegram_id)
+               -- A private chat has the id of its person.
+               LEFT JOIN chats ON chats.bot_id = leased.bot_id AND chats.chat_id = leased.telegram_id
            ORDER BY leased.update_id""",
         bot_id,
         limit,

@@ -67,7 +67,8 @@ class UnitOfWork:
     chat: Chat
     now: datetime
     private: bool = True
-    """Outside a private chat nothing is remembered about anyone."""
+    remembers: bool = True
+    """Keeps the person and the chat; outside a private chat nothing is remembered about anyone."""
     last_try: bool = False
     """Another service that is away now will not be asked again for this update."""
     calls: list[Call] = field(default_factory=list)

@@ -184,5 +184,5 @@ async def _ask_wish(work: UnitOfWork, screen: Screen, letter: Letter) -> None:
     if letter.revisions_left == 0:
         await screen.send(work.say("no-revisions-left", limit=REVISIONS), buttons.new_letter(work.say))
         return
-    work.chat.wait_for(Stage.WISH, UUID(letter.letter_id), letter.version)
+    work.chat.wait_for(Stage.WISH, UUID(letter.letter_id), letter.text_version)
     await screen.send(work.say("ask-wish"))

@@ -37,8 +37,9 @@ def router() -> Router:
 
 async def start(_: Message, command: CommandObject, work: UnitOfWork, screen: Screen, allowances: Allowances) -> None:
     payload = command.args if command.args and _PAYLOAD.fullmatch(command.args) else ""
-    work.emit(StartCommand(payload=payload, first=work.person.new, language=work.person.language))
-    if work.person.new and payload:
+    first = work.chat.stage is Stage.NEW
+    work.emit(StartCommand(payload=payload, first=first, language=work.person.language))
+    if first and payload:
         referral = payload.removeprefix(_REFERRAL) if payload.startswith(_REFERRAL) else None
         work.origin = Origin(payload, referral)
     await greet(_, work, screen, allowances)
