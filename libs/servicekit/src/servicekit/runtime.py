@@ -54,6 +54,7 @@ class Runtime:
         self._background: list[asyncio.Task[None]] = []
         self._errors: deque[Event] = deque(maxlen=1_000)
         self._prepare: Callable[[], Awaitable[None]] | None = None
+        self._begun = asyncio.Event()
         self._not_ready: str | None = "starting"
 
     async def __aenter__(self) -> Self:
@@ -90,7 +91,10 @@ class Runtime:
         self._resources.push_async_callback(close)
 
     def background(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Runs `work` beside the server. It returns soon after `stopping` is set; past the drain it is cancelled."""
+        """Runs `work` beside the server, from when the service is ready for the first time.
+
+        It returns soon after `stopping` is set; past the drain it is cancelled.
+        """
         self._background.append(asyncio.create_task(self._supervise(name, work), name=name))
 
     def repeat(self, name: str, step: Step, every_seconds: float, wake: asyncio.Event | None = None) -> None:
@@ -174,6 +178,7 @@ class Runtime:
             await self._check(server, requests, wanted)
             await self._pause(READINESS_SECONDS if self._not_ready is None else READINESS_SECONDS / 4)
 
+        self._begun.set()  # what has never begun has nothing to finish
         log.info("stopping", drain_seconds=settings.drain_seconds)
         self._not_ready = "stopping"
         await server.set_serving(False)
@@ -196,6 +201,7 @@ class Runtime:
             if self._prepare is not None:
                 await self._prepare()
                 self._prepare = None
+            self._begun.set()
             self._not_ready = None
         except MigrationFault as fault:
             self._not_ready = str(fault)
@@ -219,6 +225,7 @@ class Runtime:
             wake.clear()
 
     async def _supervise(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        await self._begun.wait()
         pause = 0.25
         while not self.stopping.is_set():
             began = asyncio.get_running_loop().time()
