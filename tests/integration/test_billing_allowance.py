@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from billing import store
 from billing.allowance import Reservation, ReservationState
 from billing.catalogue import Catalogue, Plan
 from billing.errors import AllowanceExhausted, IdempotencyMismatch, ReservationNotFound, ReservationResolved
@@ -498,3 +499,39 @@ async def test_the_database_itself_refuses_to_overspend(database: ServiceDatabas
         with pytest.raises(asyncpg.CheckViolationError):
             await owner.execute(f"UPDATE allowance_windows SET {change}")  # noqa: S608
     await owner.close()
+
+
+async def test_no_call_reads_a_whole_table_however_long_the_tables_have_grown(
+    database: ServiceDatabase, person: UUID
+) -> None:
+    async with open_desk(database, Hands()) as desk:
+        await desk.use_up(person, 1)
+    operator = await connect(database.superuser_url)
+    await operator.execute(
+        """INSERT INTO allowance_windows (person_id, plan_id, plan_version, starts_at, ends_at, allowance)
+               SELECT gen_random_uuid(), 'free', 1, now(), now() + interval '1 month', 3 FROM generate_series(1, 20000);
+           INSERT INTO reservations SELECT gen_random_uuid(), person_id, gen_random_uuid(), window_id, 'free', 0,
+               'committed', false, now(), now(), now() FROM allowance_windows;
+           INSERT INTO requests SELECT gen_random_uuid(), person_id, 'reserve', letter_id, reservation_id, now()
+               FROM reservations;
+           INSERT INTO subscriptions SELECT gen_random_uuid(), person_id, 'premium', 1, now() - interval '60 days',
+               now() - interval '30 days', 'active', 'operator', now() FROM allowance_windows;
+           ANALYZE allowance_windows, reservations, requests, subscriptions"""
+    )
+    await operator.close()
+    calls = await connect(database.requests_url)
+    await calls.execute("BEGIN")
+    hold = await calls.fetchrow(RESERVE, uuid4(), person, uuid4(), NOON, *MONTH)
+    assert hold is not None
+    await calls.fetchrow("SELECT resolve('commit', $1, $2, $3, $4)", uuid4(), person, hold["reservation_id"], NOON)
+    await calls.fetchrow("SELECT allowance_now($1, $2, $3, $4, $3, $4)", person, NOON, *MONTH)
+    worker = await connect(database.worker_url)
+    await worker.execute("BEGIN")
+    await store.expire_holds(worker, NOON, 500)
+    for connection in (calls, worker):
+        read_whole = await connection.fetch(
+            """SELECT relname FROM pg_stat_xact_user_tables WHERE schemaname = 'billing' AND seq_scan > 0
+               AND relname NOT IN ('plans', 'plan_versions') -- a handful of rows"""
+        )
+        assert read_whole == []
+        await connection.close()
