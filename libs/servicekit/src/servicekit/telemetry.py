@@ -7,6 +7,7 @@ still exist, so that a log line and an error can be brought together.
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
@@ -18,6 +19,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 tracer = trace.get_tracer("pismo")
+
+_OTLP_HTTP_PORT = 4318
 
 
 def configure(service: str, instance: str, environ: Mapping[str, str] = os.environ) -> TracerProvider:
@@ -36,9 +39,13 @@ def configure(service: str, instance: str, environ: Mapping[str, str] = os.envir
 def _exporter(environ: Mapping[str, str]) -> SpanExporter | None:
     if environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none":
         return None
-    if not (environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")):
+    endpoint = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    if not endpoint:
         return None
-    protocol = environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "grpc"
+    protocol = environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+    if not protocol:
+        # Nobody said: 4318 is where collectors take HTTP, anything else has always meant gRPC to Python.
+        protocol = "http/protobuf" if urlsplit(endpoint).port == _OTLP_HTTP_PORT else "grpc"
     # Imported here: each costs a start 100 ms, and at most one is needed.
     if protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
