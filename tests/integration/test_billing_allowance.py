@@ -227,7 +227,8 @@ async def test_callers_that_retry_through_a_storm_of_kills_have_each_effect_once
     async def storm() -> None:
         while True:
             await operator.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'billing_requests'"
+                """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE usename = 'billing_requests' AND datname = current_database()"""
             )
             await asyncio.sleep(0.01)
 
