@@ -81,7 +81,7 @@ class Namespace:
         await run("kubectl", "delete", "namespace", self.name, "--ignore-not-found", "--timeout=180s")
 
     async def try_in_pod(self, code: str, labels: dict[str, str] | None = None) -> str:
-        """What a Python program prints that runs in a pod of this namespace, which is nobody's unless `labels` say so."""
+        """What a Python program prints in a pod of this namespace, which is nobody's unless `labels` say so."""
         name = f"stranger-{os.urandom(3).hex()}"
         security = {
             "runAsNonRoot": True,

@@ -222,7 +222,7 @@ def test_rendering_twice_gives_the_same_so_that_an_upgrade_changes_nothing() -> 
 def test_a_migration_gets_a_new_name_with_a_new_image_only() -> None:
     def jobs(tag: str, **values: str) -> set[str]:
         given = [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
-        rendered = render("--values", str(CHART / "ci/minimal.yaml"), "--set", f"image.tag={tag}", *given)
+        rendered = render("--values", str(CHART / "ci/minimal.yaml"), "--set-string", f"image.tag={tag}", *given)
         return {each["metadata"]["name"] for each in yaml.safe_load_all(rendered) if each and each["kind"] == "Job"}
 
     assert len(jobs("1")) == len(SERVICES)
@@ -237,10 +237,10 @@ def test_a_migration_gets_a_new_name_with_a_new_image_only() -> None:
         (["demo.enabled=maybe"], "got string, want boolean"),
         (["gateway.existingSecret="], "gateway.existingSecret is needed"),
         (["billing.migrationSecret="], "billing.migrationSecret is needed"),
-        (["tls.existingSecrets.billing=one"], "mTLS needs a Secret for every service; missing: analytics, gateway, generation"),
+        (["tls.existingSecrets.billing=one"], "a Secret for every service; missing: analytics, gateway, generation"),
         (["ingress.enabled=true", "ingress.tlsSecret=some"], "ingress.host is needed"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_work_is_refused_with_a_sentence(given: list[str], sentence: str) -> None:
     arguments = [part for each in given for part in ("--set", each)]
     assert sentence in complaint("--values", str(CHART / "ci/minimal.yaml"), *arguments)

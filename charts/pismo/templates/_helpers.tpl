@@ -6,8 +6,18 @@
 {{ .Files.Get "files/call-table.yaml" }}
 {{- end }}
 
+{{/* Most templates below take a scope: `root`, the release, and `service`, whose object it is. */}}
 {{- define "pismo.name" -}}
-{{- printf "%s-%s" .root.Release.Name .service | trunc 52 | trimSuffix "-" }}
+{{- if gt (len .root.Release.Name) 30 }}{{ fail (printf "the release's name %s is too long: at most 30 characters, since names are made from it" .root.Release.Name) }}{{ end }}
+{{- .root.Release.Name }}-{{ .service }}
+{{- end }}
+
+{{/* Name, namespace and labels of an object; `suffix` tells apart what a service has several of, `labels` adds some. */}}
+{{- define "pismo.metadata" -}}
+name: {{ include "pismo.name" . }}{{ with .suffix }}-{{ . }}{{ end }}
+namespace: {{ .root.Release.Namespace }}
+labels: {{ include "pismo.labels" . | nindent 2 }}
+  {{- with .labels }}{{ toYaml . | nindent 2 }}{{- end }}
 {{- end }}
 
 {{- define "pismo.selector" -}}
