@@ -1,14 +1,17 @@
-# One file for every image: `--build-arg SERVICE=gateway|generation|billing|analytics|sandbox`. The sandbox's image also
-# holds the embedded stores, for the demo.
+# Every image of Pismo: `--build-arg SERVICE=gateway|generation|billing|analytics|sandbox`. The sandbox's also holds the
+# embedded stores, for the demo. Docker's classic builder and BuildKit both build it; `make images` builds all.
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
-ARG SERVICE
+# For `strip` alone, of which any version will do.
+# hadolint ignore=DL3008
+RUN apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends binutils \
+    && rm -rf /var/lib/apt/lists/*
 ARG UV_VERSION=0.13.9
-RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir uv==${UV_VERSION}
-ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never UV_PYTHON=python3
+RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir "uv==${UV_VERSION}"
+ENV UV_LINK_MODE=copy UV_NO_CACHE=1 UV_PYTHON=python3 UV_PYTHON_DOWNLOADS=never
 WORKDIR /app
-# What changes rarely first: the locked packages of this service alone, then the sources.
+# First the packages that are locked for this service: they change rarely, and no source does anything to them.
 COPY pyproject.toml uv.lock ./
 COPY libs/contracts/pyproject.toml libs/contracts/
 COPY libs/servicekit/pyproject.toml libs/servicekit/
@@ -18,31 +21,45 @@ COPY services/billing/pyproject.toml services/billing/
 COPY services/analytics/pyproject.toml services/analytics/
 COPY sandbox/pyproject.toml sandbox/
 COPY stack/pyproject.toml stack/
-RUN packages="--package pismo-${SERVICE}"; \
-    if [ "${SERVICE}" = sandbox ]; then packages="$packages --package pismo-stack"; fi; \
-    /opt/uv/bin/uv sync --frozen --no-dev --no-install-workspace $packages
+ARG SERVICE
+RUN set -- --package "pismo-${SERVICE}"; \
+    if [ "${SERVICE}" = sandbox ]; then set -- "$@" --package pismo-stack; fi; \
+    /opt/uv/bin/uv sync --quiet --frozen --no-dev --no-install-workspace "$@" \
+    && find .venv -name '*.so' -exec strip --strip-unneeded {} +
+# Then our own sources: those of this service, in the folders that the repository has them in, on Python's path. Every
+# module is imported once: that proves that all it needs is here, and leaves the bytecode of just that.
 COPY libs libs
 COPY services services
 COPY sandbox sandbox
 COPY stack stack
-RUN packages="--package pismo-${SERVICE}"; keep="${SERVICE}"; \
-    if [ "${SERVICE}" = sandbox ]; then packages="$packages --package pismo-stack"; keep="sandbox stack"; fi; \
-    /opt/uv/bin/uv sync --frozen --no-dev $packages; \
-    if [ "${SERVICE}" = gateway ]; then keep=bot-gateway; fi; \
-    mkdir /kept && cp -r libs /kept/ && for each in $keep; do \
-      if [ -d "services/$each" ]; then mkdir -p /kept/services && cp -r "services/$each" /kept/services/; \
-      else cp -r "$each" /kept/; fi; done
+RUN case "${SERVICE}" in \
+      gateway) set -- libs/contracts libs/servicekit services/bot-gateway ;; \
+      sandbox) set -- sandbox stack ;; \
+      *) set -- libs/contracts libs/servicekit "services/${SERVICE}" ;; \
+    esac; \
+    packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+    && printf '/app/%s/src\n' "$@" > "${packages}/pismo.pth" \
+    && .venv/bin/python -c 'import pkgutil, sys; \
+         modules = pkgutil.walk_packages([f"{each}/src" for each in sys.argv[1:]]); \
+         [__import__(module.name) for module in modules if not module.name.endswith("__main__")]' "$@" \
+    && mkdir /sources && cp -r --parents --preserve=timestamps "$@" /sources
 
 FROM ${PYTHON_IMAGE}
-ARG SERVICE
-ARG REVISION=unknown
-LABEL org.opencontainers.image.title="pismo-${SERVICE}" \
-      org.opencontainers.image.description="Pismo, a Telegram bot that writes job cover letters: ${SERVICE}" \
-      org.opencontainers.image.revision="${REVISION}"
-ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 SERVICE=${SERVICE}
+# The root of the file system may be read-only: only /tmp is written to. Postgres wants its user to have a name.
+RUN useradd --uid 10001 --user-group --no-log-init --no-create-home --home-dir /tmp --shell /usr/sbin/nologin pismo
+ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app
 COPY --from=build /app/.venv .venv
-COPY --from=build /kept ./
+COPY --from=build /sources ./
 USER 10001:10001
-ENTRYPOINT ["/bin/sh", "-c", "exec python -m \"$SERVICE\" \"$@\"", "pismo"]
-CMD ["serve"]
+ARG SERVICE
+ARG VERSION=unknown
+ARG REVISION=unknown
+ARG SOURCE
+LABEL org.opencontainers.image.title="pismo-${SERVICE}" \
+      org.opencontainers.image.description="Pismo, a Telegram bot that writes job cover letters: ${SERVICE}" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}"
+ENV SERVICE=${SERVICE}
+ENTRYPOINT ["/bin/sh", "-c", "[ $# -gt 0 ] || [ $SERVICE = sandbox ] || set -- serve; exec python -m $SERVICE \"$@\"", "pismo"]

@@ -11,6 +11,9 @@ INSTALLED := .venv/.installed
 MEMBERS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml) sandbox/pyproject.toml stack/pyproject.toml
 SOURCES := libs/servicekit/src services/*/src sandbox/src stack/src
 GENERATED := libs/contracts/src
+IMAGES := gateway generation billing analytics sandbox
+PYTHON_IMAGE ?= python:3.13-slim
+TAG ?= dev
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help
@@ -19,7 +22,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: up
-up: $(INSTALLED) ## Run everything in the foreground; GATEWAY=2 GENERATION=2 BILLING=2 ANALYTICS=2 run more of one
+up: $(INSTALLED) ## Run everything in the foreground; GATEWAY=2 GENERATION=2 BILLING=2 ANALYTICS=2 run more of one, TLS=1 turns mTLS on
 	@exec .venv/bin/python -m stack up
 
 .PHONY: reset
@@ -36,12 +39,53 @@ lint: $(INSTALLED) protos-check ## Check style, types, import contracts and prot
 	ruff format --check
 	mypy $(SOURCES) tests
 	lint-imports
+	hadolint Dockerfile
+
+# A helm of one's own is taken as it is; without one it is built from its pinned source, which takes Go.
+HELM_VERSION := v4.3.1
+HELM := $(or $(shell command -v helm),.tools/helm-$(HELM_VERSION))
+
+.tools/helm-$(HELM_VERSION):
+	@command -v go >/dev/null || { echo 'this needs helm 3.17 or later on the PATH (https://helm.sh/docs/intro/install), or Go to build it' >&2; exit 1; }
+	@echo 'building helm $(HELM_VERSION) into .tools (some minutes, once)'
+	@GOBIN=$(CURDIR)/.tools/helm-staging CGO_ENABLED=0 go install -trimpath -ldflags '-s -w' helm.sh/helm/v4/cmd/helm@$(HELM_VERSION)
+	@mv .tools/helm-staging/helm $@ && rmdir .tools/helm-staging
+
+.PHONY: deploy-test
+deploy-test: $(INSTALLED) $(HELM) ## Render the chart for every values file; check schemas, policies and refusals
+	@HELM=$(abspath $(HELM)) exec .venv/bin/pytest tests/deploy $(ARGS)
+
+.PHONY: cluster-test
+cluster-test: $(INSTALLED) $(HELM) ## On kubectl's current cluster: install, chat, scale, upgrade, kill; IMAGE_REGISTRY, IMAGE_TAG say which images
+	@HELM=$(abspath $(HELM)) exec .venv/bin/pytest tests/cluster --timeout=1800 -v $(ARGS)
+
+.PHONY: chart-docs
+chart-docs: $(INSTALLED) ## Make the chart's schema and the table of its README from values.yaml
+	python charts/document_values.py
 
 .PHONY: format
 format: $(INSTALLED) ## Format and repair what can be repaired by itself
 	ruff check --fix-only
 	ruff format
 	buf format protos --write
+
+.PHONY: images $(IMAGES:%=image-%)
+images: $(IMAGES:%=image-%) ## Build the images pismo/<service>:TAG from PYTHON_IMAGE, with DOCKER_BUILD_FLAGS
+$(IMAGES:%=image-%): image-%:
+	docker build $(DOCKER_BUILD_FLAGS) --tag pismo/$*:$(TAG) --build-arg SERVICE=$* --build-arg PYTHON_IMAGE=$(PYTHON_IMAGE) \
+		--build-arg VERSION=$(TAG) --build-arg REVISION="$$(git describe --always --abbrev=40 --dirty --exclude '*')" \
+		--build-arg SOURCE="$$(git remote get-url origin 2>/dev/null | sed 's|//[^/]*@|//|')" .
+
+.PHONY: sbom
+sbom: $(INSTALLED) ## Say what each image's Python packages are, in CycloneDX: dist/sbom/<service>.json
+	@mkdir -p dist/sbom; uv=$$(PYTHONPATH=stack python -c 'import install; print(install.UV)'); \
+	for image in $(IMAGES); do \
+		packages="--package pismo-$$image"; \
+		if [ "$$image" = sandbox ]; then packages+=' --package pismo-stack'; fi; \
+		"$$uv" export --quiet --frozen --no-dev $$packages --format cyclonedx1.5 --preview-features sbom-export \
+			--output-file "dist/sbom/$$image.json" >/dev/null; \
+		echo "dist/sbom/$$image.json"; \
+	done
 
 # The path of a proto is the import path of its module, so nothing that protoc writes needs rewriting.
 protoc = python -m grpc_tools.protoc --proto_path=protos --python_out=$(1) --grpc_python_out=$(1) --mypy_out=quiet:$(1) \
