@@ -5,7 +5,7 @@ import os
 from string import Template
 from typing import Any
 
-from cluster import POSTGRES_IMAGE, REDIS_IMAGE, ROOT, SERVICES, Namespace, secret
+from cluster.release import POSTGRES_IMAGE, REDIS_IMAGE, ROOT, SERVICES, Namespace, secret
 
 KINDS = ("owner", "requests", "worker")
 

@@ -6,18 +6,20 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-from person import Message, Person
+from system.person import Message, Person
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts/pismo"
 SERVICES = ("gateway", "generation", "billing", "analytics")
 
+HELM = os.environ.get("HELM", "helm")
 IMAGE_REGISTRY = os.environ.get("IMAGE_REGISTRY", "")
 IMAGE_TAG = os.environ.get("IMAGE_TAG", "dev")
 POSTGRES_IMAGE = os.environ.get("POSTGRES_IMAGE", "postgres:17")
@@ -49,7 +51,7 @@ async def run(*command: str, stdin: str | None = None, succeeds: bool = True) ->
 
 
 def missing_tools() -> list[str]:
-    return [tool for tool in ("kubectl", "helm") if shutil.which(tool) is None]
+    return [tool for tool in ("kubectl", HELM) if shutil.which(tool) is None]
 
 
 class Namespace:
@@ -128,14 +130,17 @@ class Release:
         """`values` are helm's own arguments: `--set …`, `--values …`."""
         self.namespace = namespace
         self.name = name
+        self.installed_seconds = 0.0
         self._values = ["--set", f"image.registry={IMAGE_REGISTRY}", "--set", f"image.tag={IMAGE_TAG}", *values]
 
     async def helm(self, *arguments: str) -> str:
-        return await run("helm", "--namespace", self.namespace.name, *arguments)
+        return await run(HELM, "--namespace", self.namespace.name, *arguments)
 
     async def install(self) -> None:
         """Returns when all of it is Ready; raises CommandFailed when it is not after three minutes."""
+        began = time.monotonic()
         await self.helm("install", self.name, str(CHART), *self._values, *self._wait())
+        self.installed_seconds = time.monotonic() - began
 
     async def upgrade(self, *changes: str) -> None:
         await self.helm("upgrade", self.name, str(CHART), *self._values, *changes, *self._wait())
@@ -146,6 +151,12 @@ class Release:
 
     async def uninstall(self) -> None:
         await self.helm("uninstall", self.name, "--wait")
+
+    async def leftovers(self) -> set[str]:
+        """What is still there with the release's label, but for pods that are ending."""
+        kinds = "deployment,statefulset,job,service,secret,configmap,networkpolicy,hpa,pdb,serviceaccount"
+        selector = f"app.kubernetes.io/instance={self.name}"
+        return set((await self.namespace.kubectl("get", kinds, "-l", selector, "-o", "name")).split())
 
     @staticmethod
     def _wait() -> tuple[str, ...]:
