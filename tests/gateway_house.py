@@ -353,6 +353,11 @@ class Process:
     databases: tuple[Database, ...]
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
+    async def drain(self) -> None:
+        """Handles everything that may be handled now."""
+        while await self.workers.lease_and_start() or await self.workers.finish():
+            pass
+
     def die(self) -> None:
         """As by kill -9: what it had not committed is rolled back."""
         self.fuse.blown.set()
@@ -491,7 +496,7 @@ class Visitor:
         """What new messages there are once the update is handled, oldest first; rewritten ones too."""
         before = len(self.house.telegram.calls)
         await self.process.inbox.receive([update])
-        await self.process.workers.drain()
+        await self.process.drain()
         await until(self._all_sent)
         said = self.house.telegram.calls[before:]
         return [call.text or "" for call in said if isinstance(call, SendMessage | EditMessageText)]

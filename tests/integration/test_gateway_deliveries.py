@@ -61,7 +61,7 @@ async def submitted(house: House) -> tuple[Process, Visitor, UUID]:
         await anna.settles_in()
         await anna.says(VACANCY)
     await process.inbox.receive([house.text(RESUME)])
-    await process.workers.drain()
+    await process.drain()
     return process, anna, await house.value("SELECT letter_id FROM deliveries")
 
 

@@ -54,11 +54,11 @@ async def test_an_update_delivered_three_times_shuffled_to_two_gateways_has_one_
     # The first copy of each is in order, as from Telegram; the rest comes as it comes.
     await first.inbox.receive([updates[0]])
     await asyncio.gather(*((first, second)[number % 2].inbox.receive([each]) for number, each in enumerate(deliveries)))
-    await asyncio.gather(first.workers.drain(), second.workers.drain())
+    await asyncio.gather(first.drain(), second.drain())
     while await waiting(house):
-        await asyncio.gather(first.workers.drain(), second.workers.drain())
+        await asyncio.gather(first.drain(), second.drain())
     await first.inbox.receive(deliveries)
-    await first.workers.drain()
+    await first.drain()
     assert house.letters.calls("create") == house.letters.calls("submit") == 1
     assert await house.value("SELECT count(*) FROM deliveries") == 1
     assert int(await house.value("SELECT count(*) FROM outgoing")) == before + 1
@@ -70,7 +70,7 @@ async def test_a_persons_updates_are_handled_in_order_by_many_workers(house: Hou
     updates = [house.text(f"слово {number}", each.telegram_id) for number in range(6) for each in visitors]
     await processes[0].inbox.receive(updates)
     while await waiting(house):
-        await asyncio.gather(*(process.workers.drain() for process in processes))
+        await asyncio.gather(*(process.drain() for process in processes))
     for visitor in visitors:
         rows = await house.fetch(
             "SELECT update_id, lease_number FROM inbox WHERE telegram_id = $1 ORDER BY done_at, update_id",
@@ -109,7 +109,7 @@ async def test_no_two_updates_of_a_person_are_handled_at_once(house: House) -> N
     await gate.begun.wait()
     assert await second.workers.lease_and_start() == 0
     gate.opened.set()
-    await first.workers.drain()
+    await first.drain()
     assert await waiting(house) == 0
 
 
@@ -127,7 +127,7 @@ async def test_a_process_that_dies_at_the_commit_leaves_either_everything_or_not
     assert (after == before) is (point == 1)
     dying.die()
     await house.superuser.execute("UPDATE inbox SET leased_until = now() - interval '1 s' WHERE leased_until > now()")
-    await calm.workers.drain()
+    await calm.drain()
     assert await waiting(house) == 0
     assert house.letters.calls("create") == 1
     assert await house.stage() == "resume"
@@ -155,9 +155,9 @@ async def test_a_handler_that_lost_its_lease_changes_nothing(house: House) -> No
     await slow.workers.lease_and_start()
     await gate.begun.wait()
     await house.superuser.execute("UPDATE inbox SET leased_until = now() - interval '1 s'")
-    await other.workers.drain()
+    await other.drain()
     gate.opened.set()
-    await slow.workers.drain()
+    await slow.drain()
     assert await house.value("SELECT count(*) FROM outgoing") == 2
     assert await house.value("SELECT revision FROM chats") == 0
 
@@ -167,10 +167,10 @@ async def test_texts_that_telegram_split_are_one_vacancy(house: House) -> None:
     await settled(house, process)
     parts = [house.text(LONG), house.text(LONG), house.text("конец")]
     await process.inbox.receive(parts)
-    await process.workers.drain()
+    await process.drain()
     assert await waiting(house) == 3
     await house.hurry()
-    await process.workers.drain()
+    await process.drain()
     (text,) = [texts[0] for texts in house.letters.texts.values()]
     assert text == f"{LONG}\n{LONG}\nконец"
     assert await waiting(house) == 0
@@ -183,11 +183,11 @@ async def test_a_paste_whose_last_part_is_long_waits_for_the_rest(house: House) 
     await process.inbox.receive([house.text(LONG)])
     await house.hurry()
     await process.inbox.receive([house.text(LONG)])
-    await process.workers.drain()
+    await process.drain()
     assert house.letters.calls("create") == 0
     await process.inbox.receive([house.text("конец")])
     await house.hurry()
-    await process.workers.drain()
+    await process.drain()
     assert [texts[0].count("\n") for texts in house.letters.texts.values()] == [2]
 
 
@@ -198,7 +198,7 @@ async def test_a_photo_ends_a_paste(house: House) -> None:
     await process.inbox.receive([house.text(LONG), house.update(message={"location": location}), house.text(RESUME)])
     await house.hurry()
     while await waiting(house):
-        await process.workers.drain()
+        await process.drain()
     assert [texts[0] for texts in house.letters.texts.values()] == [LONG]
     assert await house.stage() == "writing"
 
@@ -209,7 +209,7 @@ async def test_a_service_that_is_away_for_a_moment_is_not_noticed(house: House) 
     house.letters.refuse("create", Refused(AWAY), times=POSTPONEMENTS)
     await process.inbox.receive([house.text(VACANCY)])
     for _ in range(POSTPONEMENTS + 1):
-        await process.workers.drain()
+        await process.drain()
         await house.hurry()
     assert await house.stage() == "resume"
     assert house.letters.calls("create") == 1
@@ -221,7 +221,7 @@ async def test_a_service_that_stays_away_is_said_and_nothing_is_spent(house: Hou
     house.letters.refuse("create", Refused(AWAY), times=POSTPONEMENTS + 1)
     await process.inbox.receive([house.text(VACANCY)])
     for _ in range(POSTPONEMENTS + 1):
-        await process.workers.drain()
+        await process.drain()
         await house.hurry()
     assert await waiting(house) == 0
     async with (await house.process("speaking")).leading():
@@ -233,7 +233,7 @@ async def test_a_letter_whose_acceptance_was_lost_is_delivered_all_the_same(hous
     process = await house.process()
     anna = await settled(house, process)
     await process.inbox.receive([house.text(VACANCY)])
-    await process.workers.drain()
+    await process.drain()
     submit = house.letters.submit
 
     async def lose_answer(*arguments: object, **named: object) -> object:
@@ -243,7 +243,7 @@ async def test_a_letter_whose_acceptance_was_lost_is_delivered_all_the_same(hous
     house.letters.submit = lose_answer  # type: ignore[assignment]
     await process.inbox.receive([house.text(RESUME)])
     for _ in range(POSTPONEMENTS + 1):
-        await process.workers.drain()
+        await process.drain()
         await house.hurry()
     assert await house.value("SELECT step FROM deliveries") == "unsure"
     async with (await house.process("leading")).leading():
@@ -258,11 +258,11 @@ async def test_a_request_that_never_came_through_is_forgotten(house: House) -> N
     process = await house.process()
     anna = await settled(house, process)
     await process.inbox.receive([house.text(VACANCY)])
-    await process.workers.drain()
+    await process.drain()
     house.letters.refuse("submit", Refused(AWAY), times=POSTPONEMENTS + 1)
     await process.inbox.receive([house.text(RESUME)])
     for _ in range(POSTPONEMENTS + 1):
-        await process.workers.drain()
+        await process.drain()
         await house.hurry()
     house.clock.pass_by(61)
     async with (await house.process("leading")).leading():
@@ -286,10 +286,10 @@ async def test_an_update_that_fails_three_times_is_parked_with_an_apology_and_th
     house.letters.create = break_down  # type: ignore[assignment]
     await process.inbox.receive([house.text(VACANCY), house.text("/help")])
     for _ in range(FAILURES + 1):
-        await process.workers.drain()
+        await process.drain()
         await house.hurry()
     house.letters.create = create  # type: ignore[method-assign]
-    await process.workers.drain()
+    await process.drain()
     assert [row["parked"] for row in await house.fetch("SELECT parked FROM inbox ORDER BY update_id DESC LIMIT 2")] == [
         False,
         True,
@@ -309,9 +309,9 @@ async def test_an_update_of_a_future_bot_api_does_not_stop_the_others(house: Hou
     process = await house.process()
     await process.inbox.receive([house.update(message={"chat": 7}), house.text("/start")])
     for _ in range(FAILURES + 1):
-        await process.workers.drain()
+        await process.drain()
         await house.hurry()
-    await process.workers.drain()
+    await process.drain()
     assert await waiting(house) == 0
     assert await house.stage() == "language"
 
@@ -326,7 +326,7 @@ async def test_a_database_that_goes_away_at_the_commit_loses_and_doubles_nothing
             await _receive(process, house)
             for _ in range(40):
                 try:
-                    await process.workers.drain()
+                    await process.drain()
                     if not await waiting(house):
                         break
                 except Exception:  # noqa: S110  # what the runtime would wait for and begin again
@@ -335,7 +335,7 @@ async def test_a_database_that_goes_away_at_the_commit_loses_and_doubles_nothing
             await house.superuser.execute("UPDATE inbox SET leased_until = now() WHERE leased_until > now()")
         storm.cancel()
         while await waiting(house):
-            await process.workers.drain()
+            await process.drain()
             await house.hurry()
         await until(anna._all_sent)
     greetings = [shown.text for shown in house.telegram.shown(ANNA) if shown.text.startswith("Я пишу")]

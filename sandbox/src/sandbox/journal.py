@@ -47,10 +47,6 @@ class Journal:
         if entry := self._updates.get(update_id):
             entry["attempts"].append({"at": self._now(), "via": via, "outcome": outcome})
 
-    def find_update(self, update_id: int) -> dict[str, Any] | None:
-        """The entry of one update, None when it is unknown or forgotten."""
-        return self._updates.get(update_id)
-
     def after(self, number: int, limit: int) -> dict[str, Any]:
         """Entries numbered above `number`, oldest first, and where to go on from."""
         entries = [entry for entry in self._entries if entry["n"] > number][:limit]

@@ -47,6 +47,8 @@ LEASES = 12
 COMMIT_TRIES = 6
 
 _handled = Counter("pismo_gateway_updates", "Updates that are done", ["outcome"])
+for _outcome in ("done", "parked"):
+    _handled.labels(_outcome)  # counted from 0: an update that is parked is rare, and the first one matters
 _seconds = Histogram("pismo_gateway_update_seconds", "From leasing an update to its commit")
 
 log = structlog.get_logger()
@@ -140,8 +142,7 @@ class Workers:
                 if not begun:
                     await wait_any(IDLE_SECONDS, self._inbox.arrived, stopping)
         finally:
-            if self._running:
-                await asyncio.wait(self._running)
+            await self.finish()
 
     async def lease_and_start(self) -> int:
         """Begins to handle what may be handled now, and says how many updates that is."""
@@ -156,11 +157,12 @@ class Workers:
             task.add_done_callback(self._finished)
         return len(leased)
 
-    async def drain(self) -> None:
-        """Handles everything that may be handled now."""
-        while await self.lease_and_start() or self._running:
-            if self._running:
-                await asyncio.wait(self._running)
+    async def finish(self) -> bool:
+        """Waits for what is being handled, and says whether anything was."""
+        if not self._running:
+            return False
+        await asyncio.wait(self._running)
+        return True
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

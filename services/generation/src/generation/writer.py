@@ -404,8 +404,3 @@ def _within_limit(draft: _Letter) -> _Letter:
     while len(draft.text) > LIMIT_CHARACTERS and (trimmed := _trimmed(draft)) != draft:
         draft = trimmed
     return draft
-
-
-def _same(draft: _Letter, _: _Composer, __: str) -> _Letter:
-    """The language was changed already."""
-    return draft
