@@ -311,7 +311,7 @@ async def test_one_event_that_is_refused_does_not_hold_up_the_outbox(analytics: 
     random.Random(1).shuffle(events)
     async with analytics.requests.transaction() as connection:
         await add_events(connection, events)
-    await OutboxRelay(analytics.worker, analytics.events).run_once()
+    await OutboxRelay(analytics.worker, analytics.events, "analytics").run_once()
     assert await analytics.count() == 9
     async with analytics.worker.connection() as connection:
         assert await connection.fetchval("SELECT count(*) FROM outbox") == 0

@@ -20,6 +20,7 @@ import structlog
 from google.protobuf.message import Message
 from pismo.analytics.v1.analytics_pb2 import Event
 from pismo.analytics.v1.analytics_service_pb2 import IngestEventsRequest
+from prometheus_client import Gauge
 
 from servicekit import telemetry
 from servicekit.postgres import Connection, Database
@@ -35,6 +36,8 @@ _FACTS = {
     for field in Event.DESCRIPTOR.oneofs_by_name["fact"].fields
     if field.message_type
 }
+
+_oldest = Gauge("pismo_outbox_oldest_seconds", "How long the oldest event has waited for analytics", ["service"])
 
 log = structlog.get_logger()
 
@@ -76,9 +79,11 @@ async def add_events(connection: Connection, events: Iterable[Event]) -> None:
 class OutboxRelay:
     """Sends what the outbox holds. Analytics counts each event once, so sending twice is harmless."""
 
-    def __init__(self, database: Database, analytics: "EventServiceAsyncStub") -> None:
+    def __init__(self, database: Database, analytics: "EventServiceAsyncStub", service: str) -> None:
+        """`service` names the outbox in the metrics."""
         self._database = database
         self._analytics = analytics
+        self._oldest = _oldest.labels(service)
 
     async def run_once(self) -> bool:
         """Sends one batch. True when there may be more; raises what the database or analytics raised."""
@@ -88,10 +93,11 @@ class OutboxRelay:
                    WHERE event_id IN (
                        SELECT event_id FROM outbox WHERE leased_until IS NULL OR leased_until < clock_timestamp()
                        ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-                   RETURNING event_id, payload""",
+                   RETURNING event_id, payload, extract(epoch FROM clock_timestamp() - created_at)::float8 AS age""",
                 BATCH_EVENTS,
                 LEASE_SECONDS,
             )
+        self._oldest.set(max((row["age"] for row in rows), default=0))
         if not rows:
             return False
         ids = [row["event_id"] for row in rows]

@@ -17,6 +17,7 @@ import grpc
 import structlog
 from pismo.analytics.v1.analytics_pb2 import Error, Event
 from pismo.analytics.v1.analytics_service_pb2_grpc import EventServiceStub
+from prometheus_client import Counter, Gauge
 from redis.asyncio import Redis
 
 from servicekit import logs, ops, redis, telemetry
@@ -35,6 +36,9 @@ RELAY_SECONDS = 1.0
 GRACE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 5.0
 _PASSING_ERRORS: tuple[type[BaseException], ...] = (*STORE_ERRORS, grpc.aio.AioRpcError)
+
+_ready = Gauge("pismo_service_ready", "1 in a process that answers calls", ["service"])
+_unforeseen = Counter("pismo_service_errors", "Errors that no table foresees, as in the error log", ["service"])
 
 log = structlog.get_logger()
 
@@ -56,6 +60,8 @@ class Runtime:
         self._prepare: Callable[[], Awaitable[None]] | None = None
         self._begun = asyncio.Event()
         self._not_ready: str | None = "starting"
+        self._ready = _ready.labels(settings.service)
+        self._unforeseen = _unforeseen.labels(settings.service)
 
     async def __aenter__(self) -> Self:
         settings = self.settings
@@ -122,7 +128,9 @@ class Runtime:
 
     def relay_events(self, worker: Database) -> None:
         """Sends the service's outbox to analytics, and its unforeseen errors with it."""
-        relay = OutboxRelay(worker, EventServiceStub(self.channel(self.settings.analytics_target)))
+        relay = OutboxRelay(
+            worker, EventServiceStub(self.channel(self.settings.analytics_target)), self.settings.service
+        )
 
         async def step() -> bool:
             if self._errors:
@@ -138,6 +146,7 @@ class Runtime:
     def report_error(self, error_type: str, message: str, stack: str, handler: str) -> None:
         """Keeps an unforeseen error for the error log of analytics."""
         fact = Error(error_type=error_type[:200], message=message, stack_trace=stack[-4_000:], handler_name=handler)
+        self._unforeseen.inc()
         self._errors.append(event(self.settings.service, self.clock.now(), fact))
 
     async def serve(
@@ -181,6 +190,7 @@ class Runtime:
         self._begun.set()  # what has never begun has nothing to finish
         log.info("stopping", drain_seconds=settings.drain_seconds)
         self._not_ready = "stopping"
+        self._ready.set(0)
         await server.set_serving(False)
         await asyncio.sleep(settings.drain_notice_seconds)
         server.draining.set()
@@ -207,6 +217,7 @@ class Runtime:
             self._not_ready = str(fault)
         except STORE_ERRORS as error:
             self._not_ready = f"the database cannot be reached ({type(error).__name__})"
+        self._ready.set(self._not_ready is None)
         if self._not_ready != before:
             await server.set_serving(self._not_ready is None)
             log.info("ready" if self._not_ready is None else "not ready", reason=self._not_ready)

@@ -6,13 +6,14 @@ leader.Leader, in one process for a bot → poller.Poller, sender.Sender, delive
 """
 
 from datetime import timedelta
+from functools import partial
 
 from aiogram import Bot
 from servicekit.keys import KeyRing
 from servicekit.postgres import Connection
 from servicekit.runtime import Runtime
 
-from gateway import store
+from gateway import backlog, store
 from gateway.deliveries import Deliveries
 from gateway.dialogue import Dialogue
 from gateway.errors import TABLE
@@ -88,6 +89,7 @@ async def serve(settings: Settings) -> None:
             runtime.on_exit(runner.cleanup)
         runtime.background("inbox workers", lambda: workers.run(runtime.stopping))
         runtime.background("leader", lambda: leader.run(runtime.stopping))
+        runtime.repeat("backlog", partial(backlog.measure, worker, bot_id, clock), backlog.MEASURE_SECONDS)
         runtime.repeat_alone("retention", forget, worker, RETENTION_SECONDS)
         runtime.relay_events(worker)
         await runtime.serve(TABLE, [], requests, MIGRATIONS)

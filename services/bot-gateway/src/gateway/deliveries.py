@@ -22,7 +22,7 @@ from pismo.generation.v1.generation_pb2 import (
     FailureReason,
     Progress,
 )
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 from servicekit import telemetry
 from servicekit.clock import Clock
 from servicekit.events import add_events, event
@@ -55,6 +55,11 @@ _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
 _live = Gauge("pismo_gateway_deliveries_live", "Letters on their way into a chat")
 _ended = Counter("pismo_gateway_deliveries", "Deliveries that ended", ["outcome"])
+_seconds = Histogram(
+    "pismo_gateway_delivery_seconds",
+    "From asking for a letter to the whole of it in the chat",
+    buckets=(2, 5, 10, 15, 20, 30, 45, 60, 120, 300, 900),
+)
 
 log = structlog.get_logger()
 
@@ -302,6 +307,7 @@ class Deliveries:
             await store.keep_step(connection, delivery, "shown", now, "completed")
             await store.release_chat(connection, self._bot_id, delivery, now)
             await add_events(connection, [made])
+        _seconds.observe(max(0.0, took.total_seconds()))
         delivery.step = "shown"
 
     # --- rating -------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import UUID
 
 import structlog
+from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from servicekit.clock import Clock
@@ -27,6 +28,8 @@ REST_SECONDS = 2.0
 REMEMBERED_WINDOWS = 10_000
 
 T = TypeVar("T")
+
+_failures = Counter("pismo_gateway_redis_failures", "Questions that Redis did not answer")
 
 log = structlog.get_logger()
 
@@ -116,6 +119,7 @@ class RateLimits:
                 return await ask()
         except (RedisError, OSError, TimeoutError) as error:
             self._rests_until = loop.time() + REST_SECONDS
+            _failures.inc()
             log.warning("rate limits are kept by each process while Redis is away", error_type=type(error).__name__)
             return None
 

@@ -461,6 +461,29 @@ async def forget_deliveries(connection: Connection, before: datetime) -> None:
     await connection.execute("DELETE FROM deliveries WHERE step = 'ended' AND ended_at < $1", before)
 
 
+# --- backlog ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Oldest:
+    """Since when the oldest of each has waited; None where nothing waits."""
+
+    update: datetime | None
+    call: datetime | None
+    delivery: datetime | None
+
+
+async def oldest_waiting(connection: Connection, bot_id: int) -> Oldest:
+    row = await connection.fetchrow(
+        """SELECT (SELECT received_at FROM inbox WHERE bot_id = $1 AND done_at IS NULL ORDER BY update_id LIMIT 1)
+                      AS update,
+                  (SELECT created_at FROM outgoing WHERE bot_id = $1 ORDER BY outgoing_id LIMIT 1) AS call,
+                  (SELECT min(created_at) FROM deliveries WHERE bot_id = $1 AND step <> 'ended') AS delivery""",
+        bot_id,
+    )
+    return Oldest(**row)
+
+
 # --- leadership -------------------------------------------------------------------------------------------------------
 
 

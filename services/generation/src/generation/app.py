@@ -71,6 +71,7 @@ async def serve(settings: Settings) -> None:
         runtime.background("worker", writing.run)
         runtime.background("hub", hub.run)
         runtime.repeat("queue measure", queue.measure, MEASURE_SECONDS)
+        runtime.repeat("settlement measure", functools.partial(settler.measure, clock), MEASURE_SECONDS)
         runtime.repeat("settlement", settler.run_once, SETTLE_SECONDS, wake=settler.due)
         runtime.repeat("sweep", upkeep.sweep, SWEEP_SECONDS)
         runtime.repeat_alone("retention", upkeep.forget, worker, FORGET_SECONDS)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import structlog
+from prometheus_client import Gauge
 from redis.asyncio import Redis
 
 from generation.ports import Held, ModelFailure, ModelRejected
@@ -22,6 +23,8 @@ REJECTED_SECONDS: Final = 300.0
 """The same after a rejection: a key that is wrong now will hardly be right in a moment."""
 ELSEWHERE_SECONDS: Final = 1.0
 """While another probe is out, look again after so long."""
+
+_resting = Gauge("pismo_generation_model_resting", "1 while this process lets no call but a probe through", ["model"])
 
 log = structlog.get_logger()
 
@@ -51,6 +54,11 @@ class Breaker:
         self._failed_at: deque[float] = deque(maxlen=failures)
         self._probe_at: float | None = None
         self._probing = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether calls go through freely."""
+        return self._probe_at is None
 
     @property
     def wait_seconds(self) -> float:
@@ -119,6 +127,7 @@ class SharedBreaker:
         self._shared = shared
         self._breaker = breaker
         self._token_ms = round(longest_call_seconds * 1000)
+        self._resting = _resting.labels(name)
 
     @property
     def wait_seconds(self) -> float:
@@ -153,6 +162,7 @@ class SharedBreaker:
         else:
             self._breaker.succeeded(probe)
         finally:
+            self._resting.set(not self._breaker.closed)
             if token:
                 rest_ms = round(self._breaker.wait_seconds * 1000)
                 await self._shared.run(_GIVE_BACK, [self._key], [token, rest_ms])

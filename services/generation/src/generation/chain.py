@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from opentelemetry.trace import Span, SpanKind
+from prometheus_client import Counter
 from servicekit import telemetry
 
 from generation.breaker import Breaker, SharedBreaker
@@ -32,6 +33,9 @@ RETRY_SECONDS = 5.0
 """After a failure that closed no door, and after a 429 that does not say how long."""
 LONGEST_BLOCK_SECONDS = 900.0
 """A vendor may ask for more, but not be forgotten for more."""
+
+_calls = Counter("pismo_generation_model_calls", "Calls of models, by how they ended", ["model", "outcome"])
+_cost = Counter("pismo_generation_model_cost_micro_usd", "What the calls cost, in millionths of a dollar", ["model"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +165,8 @@ class Chain:
             finally:
                 attempt = _attempt(entry, order, draft, error)
                 _describe(span, attempt)
+                _calls.labels(entry.name, error or "ok").inc()
+                _cost.labels(entry.name).inc(attempt.cost_micro_usd)
                 on_attempt(attempt)
         return Written(draft.text, attempt)
 

@@ -2,8 +2,9 @@
 
 import asyncio
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 from servicekit import telemetry
+from servicekit.clock import Clock
 from servicekit.postgres import Database
 
 from generation import store
@@ -15,6 +16,7 @@ SETTLE_SECONDS = 1.0
 _AT_ONCE = 50
 
 _settled = Counter("pismo_generation_settlements", "Reservations resolved at billing", ["settlement"])
+_oldest = Gauge("pismo_generation_settlements_oldest_seconds", "For how long billing has not resolved an ended letter")
 
 
 class Settler:
@@ -45,6 +47,11 @@ class Settler:
             async with self._worker.connection() as connection:
                 await store.settle_later(connection, undecided, RETRY_SECONDS)
         return len(found) == _AT_ONCE and not undecided
+
+    async def measure(self, clock: Clock) -> None:
+        async with self._worker.connection() as connection:
+            since = await store.unsettled_since(connection)
+        _oldest.set((clock.now() - since).total_seconds() if since else 0)
 
     async def _resolve(self, due: Due) -> Settlement | None:
         with telemetry.span("settle letter", parent=telemetry.parent(due.traceparent)):

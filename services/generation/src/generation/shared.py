@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
+from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
@@ -17,6 +18,8 @@ ANSWER_SECONDS: Final = 0.4
 """Under the half second that a frozen Redis may cost a letter."""
 REST_SECONDS: Final = 1.0
 """After a failure nobody asks for so long: one letter a second finds out whether Redis is back, the others go on."""
+
+_failures = Counter("pismo_generation_redis_failures", "Questions that Redis did not answer")
 
 
 class Shared:
@@ -37,6 +40,7 @@ class Shared:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await question(self._redis)
         except (RedisError, OSError, TimeoutError):
+            _failures.inc()
             self._rest_until = self._clock() + REST_SECONDS
             return None
 

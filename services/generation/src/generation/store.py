@@ -629,6 +629,14 @@ async def due_settlements(connection: Connection, limit: int) -> list[Due]:
     return [Due(**row) for row in rows]
 
 
+async def unsettled_since(connection: Connection) -> datetime | None:
+    """When the first letter ended whose reservation is not resolved yet."""
+    since: datetime | None = await connection.fetchval(
+        "SELECT min(finished_at) FROM letter_versions WHERE settlement IN ('commit', 'release')"
+    )
+    return since
+
+
 async def settle(connection: Connection, letter_ids: Sequence[UUID], settlements: Sequence[str]) -> None:
     """Notes how reservations were resolved."""
     await connection.execute(
