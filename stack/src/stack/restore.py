@@ -1,0 +1,259 @@
+"""A backup put back: roles and schemas are made, data is loaded, migrated by the services' own programs and audited."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+from urllib.parse import unquote, urlsplit
+
+import asyncpg
+
+from stack.backup import KEY_TABLES, KEYS, TEXTS, BackupFault, complaint, names, place, run_postgres_program
+from stack.composition import DATABASE_NAMES
+from stack.roles import KINDS, SERVICES, bootstrap, database_url, role_url
+from stack.sealing import Keys
+
+_OLDEST_SERVER = 170_000
+"""pg_restore speaks to it of settings that older ones do not know."""
+_CONNECT_SECONDS = 10.0
+_PROGRAM_SECONDS = 3_600.0
+
+# Between services, where no service can look.
+_AUDIT = {
+    "letters that were accepted and hold no reservation at billing": """
+        SELECT count(*) FROM generation.letter_versions v
+        WHERE v.number = 0 AND v.settlement <> 'none'
+            AND NOT EXISTS (SELECT FROM billing.reservations r WHERE r.letter_id = v.letter_id)""",
+    "letters that generation counts as paid for and billing does not": """
+        SELECT count(*) FROM generation.letter_versions v
+        WHERE v.number = 0 AND v.settlement = 'committed' AND NOT EXISTS (
+            SELECT FROM billing.reservations r WHERE r.letter_id = v.letter_id AND r.state = 'committed')""",
+    "letters that came to nothing and are paid for": """
+        SELECT count(*) FROM generation.letter_versions v
+        WHERE v.number = 0 AND v.settlement = 'released' AND EXISTS (
+            SELECT FROM billing.reservations r WHERE r.letter_id = v.letter_id AND r.state = 'committed')""",
+    "deliveries under way of letters that are not there": """
+        SELECT count(*) FROM gateway.deliveries d
+        WHERE d.step NOT IN ('unsure', 'ended')
+            AND NOT EXISTS (SELECT FROM generation.letters l WHERE l.letter_id = d.letter_id)""",
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a backup goes: a server, on it each service's database, and the passwords its roles shall have."""
+
+    server_url: str
+    databases: dict[str, str]
+    passwords: dict[str, str]
+
+    @classmethod
+    def of(cls, server_url: str, role_urls: Mapping[str, str]) -> "Target":
+        """A superuser's server, with the databases and passwords of the URLs that the roles will come with."""
+        parts = {role: urlsplit(url) for role, url in role_urls.items()}
+        return cls(
+            server_url,
+            {service: parts[f"{service}_owner"].path.removeprefix("/") for service in SERVICES},
+            {role: unquote(url.password or "") for role, url in parts.items()},
+        )
+
+    def url(self, service: str, kind: str) -> str:
+        role = f"{service}_{kind}"
+        return role_url(self.server_url, role, self.passwords[role], self.databases[service])
+
+
+@dataclass(frozen=True)
+class Restored:
+    texts: str
+    """The backup whose texts are there now."""
+    keys: str
+    """The one whose keys are."""
+    left_out: int
+    """Rows of people who were erased between the two: nobody could read them any more."""
+
+
+async def load(folder: Path, name: str | None, keys: Keys, target: Target) -> Restored:
+    """Make roles and schemas and load a backup, by default the newest.
+
+    Nothing is touched before every file has proved to be whole, and nothing that is there is overwritten: schemas must
+    be empty. Services that run meanwhile are kept out until everything is there, and stay out of what failed halfway.
+    Raises BackupFault, CannotOpen, OSError and asyncpg.PostgresError.
+    """
+    texts, newest_keys = _choose(folder, name)
+    dumps = {service: _dumps(folder, texts, newest_keys, service) for service in SERVICES}
+    for path, bound_to in (dump for each in dumps.values() for dump in each):
+        await asyncio.to_thread(_prove, keys, path, bound_to)
+    await _prepare(target)
+    # Rules come after the rows: they hold only once the keys are there and erased people's rows are not.
+    for section in ("pre-data", "data", "post-data"):
+        for service in SERVICES:
+            for number, (path, bound_to) in enumerate(dumps[service]):
+                if number == 0 or section == "data":
+                    options = ["--single-transaction", f"--schema={service}", f"--section={section}"]
+                    pieces = keys.unseal(path, bound_to)
+                    await asyncio.to_thread(_restore, target.url(service, "owner"), options, pieces, bound_to)
+        if section == "data":
+            left_out = sum([await _leave_out_erased(target, service, table) for service, table in KEY_TABLES.items()])
+    for service in SERVICES:
+        await _execute(target.url(service, "owner"), "ANALYZE")
+    await _let_in(target)
+    return Restored(texts, newest_keys, left_out)
+
+
+def migrate(target: Target) -> None:
+    """Bring what was loaded to the version of the services that are installed here. Raises BackupFault."""
+    for service in SERVICES:
+        _run(service, "migrate", {"MIGRATION_DATABASE_URL": target.url(service, "owner")})
+
+
+async def audit(target: Target) -> list[str]:
+    """What does not hold, in words: within billing by its own audit, and between services."""
+    urls = {DATABASE_NAMES[kind]: target.url("billing", kind) for kind in KINDS}
+    found = _run("billing", "audit", urls, fails_with=1).splitlines()
+    if not found or not found.pop().startswith("violations: "):
+        raise BackupFault("python -m billing audit did not come to its end")
+    if len(set(target.databases.values())) == 1:
+        connection = await asyncpg.connect(
+            database_url(target.server_url, target.databases["billing"]), timeout=_CONNECT_SECONDS
+        )
+        try:
+            for what, query in _AUDIT.items():
+                if count := await connection.fetchval(query):
+                    found.append(f"{count} {what}")
+        finally:
+            await connection.close()
+    return found
+
+
+def _choose(folder: Path, name: str | None) -> tuple[str, str]:
+    texts, keys = names(folder / TEXTS), names(folder / KEYS)
+    if not texts:
+        raise BackupFault(f"there is no backup in {folder}")
+    if name is not None and name not in texts:
+        raise BackupFault(f"there is no backup {name} in {folder}; the oldest is {texts[0]}, the newest {texts[-1]}")
+    chosen = name or texts[-1]
+    if not keys or keys[-1] < chosen:
+        raise BackupFault(f"no keys in {folder / KEYS} are as new as {chosen}: letters since then could not be read")
+    return chosen, keys[-1]
+
+
+def _dumps(folder: Path, texts: str, keys: str, service: str) -> list[tuple[Path, str]]:
+    """The files of a service in the order of loading, each with the place it is bound to."""
+    found = [(TEXTS, texts), (KEYS, keys)] if service in KEY_TABLES else [(TEXTS, texts)]
+    return [(folder / kind / name / f"{service}.dump", place(kind, name, service)) for kind, name in found]
+
+
+def _prove(keys: Keys, path: Path, bound_to: str) -> None:
+    for _ in keys.unseal(path, bound_to):
+        pass
+
+
+async def _prepare(target: Target) -> None:
+    for database in sorted(set(target.databases.values())):
+        await bootstrap(target.server_url, target.passwords, database)
+    for service, database in target.databases.items():
+        connection = await asyncpg.connect(database_url(target.server_url, database), timeout=_CONNECT_SECONDS)
+        try:
+            if int(await connection.fetchval("SHOW server_version_num")) < _OLDEST_SERVER:
+                raise BackupFault("a backup is restored into Postgres 17 or later")
+            if await connection.fetchval("SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = $1)", service):
+                raise BackupFault(f"the schema {service} is not empty: restore into an empty database")
+        finally:
+            await connection.close()
+    await _keep_out(target)
+
+
+async def _keep_out(target: Target) -> None:
+    """Keep the roles that services run as out of their databases, those inside already included."""
+    for service, database in target.databases.items():
+        await _execute(
+            database_url(target.server_url, database),
+            f"REVOKE CONNECT ON DATABASE {_quoted(database)} FROM {service}_requests, {service}_worker",
+            f"""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE datname = current_database() AND usename IN ('{service}_requests', '{service}_worker')""",  # noqa: S608
+        )
+
+
+async def _let_in(target: Target) -> None:
+    for service, database in target.databases.items():
+        await _execute(
+            database_url(target.server_url, database),
+            f"GRANT CONNECT ON DATABASE {_quoted(database)} TO {service}_requests, {service}_worker",
+        )
+
+
+def _restore(url: str, options: Sequence[str], pieces: Iterator[bytes], what: str) -> None:
+    with run_postgres_program("pg_restore", url, options) as restoring:
+        stdin = cast(IO[bytes], restoring.stdin)
+        try:
+            with suppress(BrokenPipeError):  # it reads no further than it needs to, or has failed, which it says
+                for piece in pieces:
+                    stdin.write(piece)
+                stdin.close()
+        except BaseException:
+            restoring.kill()
+            raise
+        stderr = cast(IO[bytes], restoring.stderr).read()
+    if restoring.returncode:
+        raise BackupFault(f"{what}: {complaint(stderr)}")
+
+
+async def _leave_out_erased(target: Target, service: str, key_table: str) -> int:
+    """Delete the rows of people without a key; gives how many there were."""
+    connection = await asyncpg.connect(target.url(service, "owner"), timeout=_CONNECT_SECONDS)
+    try:
+        tables = await connection.fetch(
+            """SELECT format('%I.%I', table_schema, table_name) AS name FROM information_schema.columns
+               WHERE table_schema = $1 AND column_name = 'person_id' AND table_name <> $2""",
+            service,
+            key_table,
+        )
+        deleted = 0
+        for table in tables:
+            done = await connection.execute(
+                f"""DELETE FROM {table["name"]} t
+                    WHERE NOT EXISTS (SELECT FROM {service}.{key_table} k WHERE k.person_id = t.person_id)"""  # noqa: S608
+            )
+            deleted += int(done.removeprefix("DELETE "))
+        return deleted
+    finally:
+        await connection.close()
+
+
+async def _execute(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url, timeout=_CONNECT_SECONDS)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _run(service: str, command: str, urls: dict[str, str], fails_with: int = 0) -> str:
+    """What a service's own command printed. Raises BackupFault unless it ends with 0 or `fails_with`."""
+    inherited = {
+        # The URLs of the servers that were, which would win over those of the target.
+        name: value
+        for name, value in os.environ.items()
+        if not name.removesuffix("_FILE").endswith("DATABASE_URL")
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", service, command],
+        env=inherited | urls,
+        capture_output=True,
+        text=True,
+        timeout=_PROGRAM_SECONDS,
+        check=False,
+    )
+    if done.returncode not in (0, fails_with):
+        raise BackupFault(f"python -m {service} {command} failed: {done.stderr.strip().splitlines()[-1:]}")
+    return str(done.stdout)
