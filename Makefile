@@ -59,6 +59,10 @@ deploy-test: $(INSTALLED) $(HELM) ## Render the chart for every values file; che
 cluster-test: $(INSTALLED) $(HELM) ## On kubectl's current cluster: install, chat, scale, upgrade, kill; IMAGE_REGISTRY, IMAGE_TAG say which images
 	@HELM=$(abspath $(HELM)) exec .venv/bin/pytest tests/cluster --timeout=1800 -v $(ARGS)
 
+.PHONY: restore-drill
+restore-drill: $(INSTALLED) ## Drop the database under a running system, restore it from a backup, audit; says what is lost and for how long
+	@exec .venv/bin/python tests/system/restore_drill.py
+
 .PHONY: chart-docs
 chart-docs: $(INSTALLED) ## Make the chart's schema and the table of its README from values.yaml
 	python charts/document_values.py
