@@ -1,0 +1,79 @@
+"""The backup of the chart: what its pod is given, what it may reach, what it leaves behind."""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+CHART = Path(__file__).resolve().parents[2] / "charts/pismo"
+HELM = os.environ.get("HELM", "helm")
+SERVICES = yaml.safe_load((CHART / "files/services.yaml").read_text())
+
+
+def rendered(*values: str, file: str = "backup") -> subprocess.CompletedProcess[str]:
+    given = [part for each in values for part in ("--set", each)]
+    command = [HELM, "template", "pismo", str(CHART), "--values", str(CHART / f"ci/{file}.yaml"), *given]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def objects(*values: str, file: str = "backup") -> dict[str, dict[str, Any]]:
+    """What makes up the backup, by kind."""
+    done = rendered(*values, file=file)
+    assert not done.returncode, done.stderr
+    every = [each for each in yaml.safe_load_all(done.stdout) if each]
+    return {each["kind"]: each for each in every if each["metadata"]["name"] == "pismo-backup"}
+
+
+def container(cron_job: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
+    return found
+
+
+def test_there_is_none_unless_it_is_wanted() -> None:
+    assert objects("backup.enabled=false") == {}
+
+
+def test_its_pod_gets_the_keys_and_the_owners_and_nothing_else() -> None:
+    given = {each["name"]: each["valueFrom"]["secretKeyRef"]["name"] for each in container(objects()["CronJob"])["env"]}
+    owners = {f"{service.upper()}_MIGRATION_DATABASE_URL": f"pismo-{service}-owner" for service in SERVICES}
+    assert given == {"BACKUP_KEYS": "pismo-backup-keys"} | owners
+    assert "envFrom" not in container(objects()["CronJob"])
+
+
+def test_it_reaches_postgres_only() -> None:
+    policy = objects()["NetworkPolicy"]["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert "ingress" not in policy
+    assert policy["egress"] == [{"ports": [{"port": 5432}], "to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}]}]
+    pod = objects()["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]
+    assert pod["metadata"]["labels"] == policy["podSelector"]["matchLabels"]
+
+
+def test_two_never_run_at_once() -> None:
+    assert objects()["CronJob"]["spec"]["concurrencyPolicy"] == "Forbid"
+
+
+def test_a_claim_of_its_own_outlives_the_release_and_a_given_one_is_left_alone() -> None:
+    assert "PersistentVolumeClaim" not in objects()
+    demo = objects("backup.enabled=true", "backup.existingSecret=keys", file="demo")
+    claim = demo["PersistentVolumeClaim"]["metadata"]
+    assert claim["annotations"]["helm.sh/resource-policy"] == "keep"
+    volumes = demo["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]["volumes"]
+    assert volumes[0]["persistentVolumeClaim"]["claimName"] == claim["name"]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [("textsDays=90", ("--texts-days", "90")), ("keysDays=3", ("--keys-days", "3"))]
+)
+def test_retention_is_what_the_values_say(value: str, words: tuple[str, str]) -> None:
+    command = container(objects(f"backup.{value}")["CronJob"])["command"]
+    assert command[command.index(words[0]) + 1] == words[1]
+
+
+def test_without_keys_it_is_refused_with_a_sentence() -> None:
+    done = rendered("backup.existingSecret=")
+    assert done.returncode
+    assert "backup.existingSecret is needed" in done.stderr
