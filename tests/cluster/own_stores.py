@@ -23,16 +23,19 @@ class OwnStores:
         manifest = Template((ROOT / "tests/cluster/stores.yaml").read_text()).substitute(images)
         await self.namespace.kubectl("apply", "--server-side", "-f", "-", stdin=manifest)
         await self.namespace.kubectl("wait", "--for=condition=Ready", "pod/postgres", "pod/redis", "--timeout=120s")
-        roles = (ROOT / "k8s/postgres-roles.sql").read_text()
         variables = [f"--set={role}={password}" for role, password in self._passwords.items()]
+        await self.sql((ROOT / "k8s/postgres-roles.sql").read_text(), *variables)
+
+    async def sql(self, script: str, *variables: str) -> str:
+        """What psql prints of a script, run as the superuser."""
         psql = ("exec", "-i", "postgres", "--", "psql", "-q", "-U", "postgres", "-d", "pismo", *variables)
-        await self.namespace.kubectl(*psql, stdin=roles)
+        return await self.namespace.kubectl(*psql, stdin=script)
 
     def url(self, role: str) -> str:
         return f"postgresql://{role}:{self._passwords[role]}@postgres.{self.namespace.name}.svc:5432/pismo"
 
-    def secrets(self, sandbox_url: str) -> list[dict[str, Any]]:
-        """`own-<service>` and `own-<service>-migration` for each service; the bot talks to the sandbox there."""
+    def secrets(self) -> list[dict[str, Any]]:
+        """`own-<service>` and `own-<service>-migration` for each service."""
         encryption_keys = f"1:{base64.b64encode(os.urandom(32)).decode()}"
         made = []
         for service in SERVICES:
@@ -45,7 +48,6 @@ class OwnStores:
                 variables["ENCRYPTION_KEYS"] = encryption_keys
             if service == "gateway":
                 variables["TELEGRAM_BOT_TOKEN"] = "1000000002:not-a-real-token"
-                variables["TELEGRAM_API_URL"] = sandbox_url
             made.append(secret(f"own-{service}", variables))
             made.append(secret(f"own-{service}-migration", {"MIGRATION_DATABASE_URL": self.url(f"{service}_owner")}))
         return made
@@ -53,8 +55,5 @@ class OwnStores:
     @staticmethod
     def values() -> list[str]:
         """What tells the chart to use these Secrets."""
-        values = []
-        for service in SERVICES:
-            values += ["--set", f"{service}.existingSecret=own-{service}"]
-            values += ["--set", f"{service}.migrationSecret=own-{service}-migration"]
-        return values
+        kinds = {"existingSecret": "", "migrationSecret": "-migration"}
+        return [f"{service}.{value}=own-{service}{end}" for service in SERVICES for value, end in kinds.items()]

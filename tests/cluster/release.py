@@ -193,15 +193,17 @@ class Release:
             stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout
+        reading = None
         try:
             line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
             found = re.search(r"127\.0\.0\.1:(\d+)", line)
             assert found, f"port-forward to {target} said {line!r}"
+            reading = asyncio.create_task(process.communicate())
             yield int(found[1])
         finally:
             if process.returncode is None:
                 process.terminate()
-            await process.wait()
+            await (reading or process.communicate())
 
     @asynccontextmanager
     async def chats(self) -> AsyncIterator["Chats"]:

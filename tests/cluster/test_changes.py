@@ -1,0 +1,76 @@
+"""Nothing that an operator or a bad day does to the pods costs anybody a letter.
+
+People chat all the while: a letter that is late by more than their patience, or comes twice, fails the scenario.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from cluster.release import SERVICES, Release
+
+QUIET_SECONDS = 5
+
+
+async def until(holds: Callable[[], Awaitable[bool]], what: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not await holds():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        await asyncio.sleep(2)
+
+
+async def every_pod(release: Release) -> set[str]:
+    return {pod for service in SERVICES for pod in await release.pods(service)}
+
+
+async def has_gone(release: Release, before: set[str]) -> bool:
+    return not before & await every_pod(release)
+
+
+async def serves(release: Release, service: str) -> bool:
+    return await release.ready_pods(service) >= 1
+
+
+async def test_an_upgrade_and_a_rollback_of_every_pod_lose_nothing(demo: Release) -> None:
+    async with demo.chats() as chats, chats.in_use(people=3):
+        await asyncio.sleep(QUIET_SECONDS)
+        for change in (demo.upgrade("--set", "env.UPGRADED=1"), demo.roll_back()):
+            before = await every_pod(demo)
+            await change
+            await until(partial(has_gone, demo, before), "the old pods to go", 180)
+        await asyncio.sleep(QUIET_SECONDS)
+    assert chats.letters >= 6
+
+
+async def test_pods_killed_at_random_lose_nothing(demo: Release) -> None:
+    chance = random.Random(7)
+    async with demo.chats() as chats, chats.in_use(people=3):
+        for _ in range(6):
+            await asyncio.sleep(chance.uniform(3, 10))
+            service = chance.choice(SERVICES)
+            await demo.kill(service)
+            await until(partial(serves, demo, service), f"{service} to be back", 60)
+        await asyncio.sleep(QUIET_SECONDS)
+    assert chats.letters >= 6
+
+
+async def test_generation_grows_under_load_and_shrinks_again_while_letters_are_written(demo: Release) -> None:
+    scaling = {
+        "generation.autoscaling.targetCPUUtilizationPercentage": 40,
+        "generation.autoscaling.maxReplicas": 3,
+        "generation.resources.requests.cpu": "50m",
+        "scaleDownSeconds": 15,
+    }
+    await demo.upgrade(*(part for name, value in scaling.items() for part in ("--set", f"{name}={value}")))
+
+    async def pods(wanted: Callable[[int], bool]) -> bool:
+        return wanted(len(await demo.pods("generation")))
+
+    async with demo.chats() as chats:
+        async with chats.in_use(people=12):
+            await until(lambda: pods(lambda count: count > 1), "more generation pods", 180)
+        async with chats.in_use(people=1):
+            await until(lambda: pods(lambda count: count == 1), "one generation pod again", 300)
+    assert chats.letters >= 12
