@@ -15,7 +15,7 @@ from stack.composition import given
 from stack.demo import DemoFault, keep_postgres, keep_redis
 from stack.home import Home, HomeFault
 from stack.postgres import PostgresFault
-from stack.restore import Target, audit, load, migrate
+from stack.restore import Target, audit_between_services, audit_billing, load, migrate
 from stack.sealing import CannotOpen
 from stack.supervisor import up
 
@@ -53,7 +53,9 @@ def main() -> int:
     restore.add_argument("--from", dest="folder", type=Path, required=True, metavar="FOLDER", help="where backups are")
     restore.add_argument("--at", metavar="NAME", help="which one, as in FOLDER/texts (default: the newest)")
     restore.add_argument("--to", metavar="URL", help="a superuser of the server (default: RESTORE_SERVER_URL)")
-    restore.add_argument("--load-only", action="store_true", help="neither migrate nor audit: the release does")
+    restore.add_argument(
+        "--load-only", action="store_true", help="call no service: the release migrates, and audits billing"
+    )
     arguments = parser.parse_args()
     match arguments.command:
         case "up":
@@ -98,10 +100,11 @@ async def _restore(arguments: argparse.Namespace) -> int:
     print(f"loaded: texts of {loaded.texts} with the keys of {loaded.keys}")
     if loaded.left_out:
         print(f"left out: {loaded.left_out} rows of people who were erased in between")
-    if arguments.load_only:
-        return 0
-    migrate(target)
-    violations = await audit(target)
+    violations = []
+    if not arguments.load_only:
+        migrate(target)
+        violations += audit_billing(target)
+    violations += await audit_between_services(target)
     for violation in violations:
         print(violation)
     print(f"violations: {len(violations)}")
