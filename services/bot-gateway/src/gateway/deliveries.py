@@ -55,6 +55,8 @@ _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
 _live = Gauge("pismo_gateway_deliveries_live", "Letters on their way into a chat")
 _ended = Counter("pismo_gateway_deliveries", "Deliveries that ended", ["outcome"])
+for _outcome in ("completed", "failed", "cancelled", "undeliverable", "withdrawn"):
+    _ended.labels(_outcome)  # counted from 0: Prometheus sees no increase in a series that begins at 1
 _seconds = Histogram(
     "pismo_gateway_delivery_seconds",
     "From asking for a letter to the whole of it in the chat",

@@ -48,7 +48,7 @@ COMMIT_TRIES = 6
 
 _handled = Counter("pismo_gateway_updates", "Updates that are done", ["outcome"])
 for _outcome in ("done", "parked"):
-    _handled.labels(_outcome)  # counted from 0: an update that is parked is rare, and the first one matters
+    _handled.labels(_outcome)  # counted from 0: Prometheus sees no increase in a series that begins at 1
 _seconds = Histogram("pismo_gateway_update_seconds", "From leasing an update to its commit")
 
 log = structlog.get_logger()

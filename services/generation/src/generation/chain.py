@@ -100,6 +100,8 @@ class Chain:
             )
             for entry in self._entries
         }
+        for entry in self._entries:
+            _cost.labels(entry.name)  # counted from 0: Prometheus sees no increase in a series that begins later
 
     async def write(
         self,
