@@ -153,7 +153,8 @@ def complaint(stderr: bytes) -> str:
 
 
 def _dump(url: str, options: Sequence[str], keys: Keys, file: Path, bound_to: str) -> None:
-    with run_postgres_program("pg_dump", url, ["--format=custom", *options]) as dumping:
+    # Most of it is texts that are encrypted already: a higher level takes twice the time and saves a thirtieth.
+    with run_postgres_program("pg_dump", url, ["--format=custom", "--compress=gzip:1", *options]) as dumping:
         try:
             keys.seal(cast(IO[bytes], dumping.stdout), file, bound_to)
         except BaseException:
