@@ -43,7 +43,7 @@ def test_a_month_is_made_of_whole_days(at: datetime, zone: ZoneInfo) -> None:
 
 
 @settings(deadline=None)
-@given(st.sampled_from(WindowKind), TIMES)
+@given(st.sampled_from(WindowKind), TIMES.filter(lambda at: at.year >= 2000))  # Moscow's did, until 1984
 def test_where_clocks_do_not_jump_over_it_windows_begin_at_midnight(kind: WindowKind, at: datetime) -> None:
     for name in ("Europe/Moscow", "Europe/Berlin", "America/New_York", "Australia/Sydney"):
         begins = window_at(kind, at, ZoneInfo(name)).starts_at.astimezone(ZoneInfo(name))
