@@ -143,7 +143,10 @@ async def test_people_can_only_press_buttons_that_are_there(client: Client) -> N
 async def test_nobody_can_speak_before_a_bot_has_called(client: Client) -> None:
     answer = await client.call("POST", "/sandbox/people/7/messages", expect=409, json={"text": "hi"})
     assert answer == {"error": "no bot has called the Bot API yet", "field": "bot"}
+    assert await client.call("GET", "/sandbox/ready", expect=409) == answer
     assert (await client.call("GET", "/sandbox/chats/7"))["messages"] == []
+    await client.bot("getMe")
+    assert (await client.call("GET", "/sandbox/ready"))["bot"]["id"] == 4242
 
 
 async def test_every_kind_of_message_reaches_the_bot_as_telegram_sends_it(client: Client) -> None:

@@ -74,6 +74,7 @@ class Control:
     def routes(self) -> list[web.RouteDef]:
         person = "/sandbox/people/{id}"
         return [
+            web.get("/sandbox/ready", self.ready),
             web.get("/sandbox/bots", self.list_bots),
             web.get("/sandbox/people", self.list_people),
             web.get(person, self.get_person),
@@ -95,6 +96,10 @@ class Control:
         ]
 
     # Bots and people
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """200 once there is a bot to chat with: what a cluster asks before it sends people here."""
+        return _json({"bot": self._telegram.bot_view(self._bot(request))})
 
     async def list_bots(self, request: web.Request) -> web.Response:
         bots = sorted(self._telegram.bots.values(), key=lambda bot: -bot.active_at)
