@@ -13,7 +13,7 @@ MakeNamespace = Callable[..., Awaitable[Namespace]]
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        item.add_marker(pytest.mark.asyncio(loop_scope="session"))
+        item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ class OwnStores:
                 variables["REDIS_URL"] = f"redis://:{self._password}@redis.{self.namespace.name}.svc:6379/0"
                 variables["ENCRYPTION_KEYS"] = encryption_keys
             if service == "gateway":
-                variables["TELEGRAM_BOT_TOKEN"] = "1000000002:not-a-real-token"
+                variables["TELEGRAM_BOT_TOKEN"] = f"1000000002:{os.urandom(18).hex()[:35]}"
             made.append(secret(f"own-{service}", variables))
             made.append(secret(f"own-{service}-migration", {"MIGRATION_DATABASE_URL": self.url(f"{service}_owner")}))
         return made

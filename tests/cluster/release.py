@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from system.person import Message, Person
+from person import Message, Person
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts/pismo"
@@ -148,6 +148,13 @@ class Release:
     async def roll_back(self) -> None:
         """To the revision before the last one."""
         await self.helm("rollback", self.name, *self._wait())
+
+    async def test(self) -> None:
+        """`helm test`. Raises CommandFailed with what the test printed."""
+        try:
+            await self.helm("test", self.name)
+        except CommandFailed as failure:
+            raise CommandFailed(f"{failure}\n{await self.namespace.kubectl('logs', f'{self.name}-test')}") from None
 
     async def uninstall(self) -> None:
         await self.helm("uninstall", self.name, "--wait")

@@ -30,7 +30,7 @@ async def test_it_is_ready_within_three_minutes_and_writes_a_letter(release: Rel
     assert release.installed_seconds <= 180
     async with release.chats() as chats:
         await chats.a_letter()
-    assert "Phase:          Succeeded" in await release.helm("test", release.name)
+    await release.test()
 
 
 async def test_the_release_makes_no_secret_of_its_own(release: Release) -> None:

@@ -15,7 +15,8 @@ from gateway.errors import Refused
 from gateway.peers import Letters
 from gateway.settings import Settings
 
-HEALTH_SECONDS = 10.0
+HEALTH_SECONDS = 30.0
+"""Policies of the network take a moment to let a new pod through."""
 
 # Nobody is behind these, so any model may read them.
 _VACANCY = """Python developer, Example Ltd, Berlin. We build a payment service for small shops.
@@ -64,7 +65,8 @@ async def _try_letter(settings: Settings) -> int:
 
 async def _health(channel: grpc.aio.Channel) -> str:
     try:
-        answer = await HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=HEALTH_SECONDS)
+        request = health_pb2.HealthCheckRequest()
+        answer = await HealthStub(channel).Check(request, timeout=HEALTH_SECONDS, wait_for_ready=True)
     except grpc.aio.AioRpcError as error:
         return f"{error.code().name} {error.details()}"
     state: str = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
