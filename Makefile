@@ -61,7 +61,7 @@ cluster-test: $(INSTALLED) $(HELM) ## On kubectl's current cluster: install, cha
 
 .PHONY: restore-drill
 restore-drill: $(INSTALLED) ## Drop the database under a running system, restore it from a backup, audit; says what is lost and for how long
-	@exec .venv/bin/python tests/system/restore_drill.py
+	@PYTHONPATH=tests exec .venv/bin/python tests/system/restore_drill.py
 
 .PHONY: chart-docs
 chart-docs: $(INSTALLED) ## Make the chart's schema and the table of its README from values.yaml

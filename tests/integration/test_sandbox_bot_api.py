@@ -87,7 +87,8 @@ class Sandbox:
         await self.bot.get_updates(offset=updates[-1].update_id + 1)
 
     async def messages(self, person: int = 7) -> list[dict[str, Any]]:
-        return (await self.get(f"chats/{person}"))["messages"]
+        messages: list[dict[str, Any]] = (await self.get(f"chats/{person}"))["messages"]
+        return messages
 
     async def until(self, ready: Callable[[], Awaitable[Any]]) -> Any:
         """The first true answer; the test's own timeout bounds the wait."""

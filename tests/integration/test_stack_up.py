@@ -64,7 +64,11 @@ def main(service):
 """
 FAKE_SANDBOX = """
 import http.server, os
-http.server.test(http.server.SimpleHTTPRequestHandler, port=int(os.environ["SANDBOX_PORT"]), bind="127.0.0.1")
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path in ("/", "/sandbox/ready") else 404)
+        self.end_headers()
+http.server.test(Handler, port=int(os.environ["SANDBOX_PORT"]), bind="127.0.0.1")
 """
 
 

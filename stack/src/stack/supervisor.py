@@ -207,7 +207,8 @@ def _python(module: str, *arguments: str) -> tuple[str, ...]:
 def _sandbox(plan: Plan) -> list[Program]:
     if plan.sandbox is None:
         return []
-    return [Program("sandbox", _python("sandbox"), plan.sandbox, is_ready=lambda: _page_answers(plan.front))]
+    # Ready with its bot: before the gateway has called it, nobody can write to anybody.
+    return [Program("sandbox", _python("sandbox"), plan.sandbox, is_ready=lambda: _answers(f"{plan.front}/sandbox/ready"))]
 
 
 def _service(replica: Replica) -> Program:
@@ -239,7 +240,7 @@ def _channel(target: str, identity: Identity | None) -> grpc.aio.Channel:
     return grpc.aio.secure_channel(target, credentials)
 
 
-async def _page_answers(url: str) -> bool:
+async def _answers(url: str) -> bool:
     timeout = aiohttp.ClientTimeout(total=_PROBE_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         try:

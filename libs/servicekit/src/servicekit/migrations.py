@@ -13,6 +13,11 @@ import asyncpg
 
 from servicekit.postgres import Database
 
+_NOT_YET_OURS = (
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InsufficientPrivilegeError,
+)
 _FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
 
@@ -81,10 +86,13 @@ async def migrate(dsn: str, schema: str, directory: Path) -> int:
 
 async def check_schema(database: Database, wanted: int) -> None:
     """Raises MigrationFault while the schema is older than `wanted`, and a store error while it cannot be asked."""
-    async with database.connection() as connection:
-        try:
+    try:
+        async with database.connection() as connection:
             found = await connection.fetchval("SELECT max(version) FROM schema_migrations")
-        except asyncpg.UndefinedTableError:
-            found = None
+    except asyncpg.UndefinedTableError:
+        found = None
+    except _NOT_YET_OURS as error:
+        # While a database is being restored it is missing, or lets nobody in: that ends, and so does waiting for it.
+        raise MigrationFault(f"the database does not let us in ({type(error).__name__})") from None
     if (found or 0) < wanted:
         raise MigrationFault(f"the schema is at version {found or 0}, this program needs {wanted}: run `migrate`")
