@@ -208,7 +208,9 @@ def _sandbox(plan: Plan) -> list[Program]:
     if plan.sandbox is None:
         return []
     # Ready with its bot: before the gateway has called it, nobody can write to anybody.
-    return [Program("sandbox", _python("sandbox"), plan.sandbox, is_ready=lambda: _answers(f"{plan.front}/sandbox/ready"))]
+    return [
+        Program("sandbox", _python("sandbox"), plan.sandbox, is_ready=lambda: _answers(f"{plan.front}/sandbox/ready"))
+    ]
 
 
 def _service(replica: Replica) -> Program:
