@@ -97,8 +97,11 @@ class Letters:
         """
         resume = text_rules.check_resume(resume)
         async with self._requests.transaction(person_id) as connection:
-            answered = await store.answered(connection, person_id, request_id)
             row = await self._found(connection, letter_id)
+            answered = await store.answered(connection, person_id, request_id)
+            if answered is not None:
+                # It may have been answered between the two looks: then the letter has moved on since the first.
+                row = await self._found(connection, letter_id)
         if row.state is not State.DRAFT:
             return self._submitted_before(row, request_id, answered, resume, allow_foreign_models)
         _expect(answered is None, request_id)
