@@ -9,7 +9,8 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from cluster.release import SERVICES, Release
+import pytest
+from cluster.release import SERVICES, Release, run
 
 QUIET_SECONDS = 5
 
@@ -56,21 +57,31 @@ async def test_pods_killed_at_random_lose_nothing(demo: Release) -> None:
     assert chats.letters >= 6
 
 
-async def test_generation_grows_under_load_and_shrinks_again_while_letters_are_written(demo: Release) -> None:
-    scaling = {
-        "generation.autoscaling.targetCPUUtilizationPercentage": 40,
-        "generation.autoscaling.maxReplicas": 3,
-        "generation.resources.requests.cpu": "50m",
-        "scaleDownSeconds": 15,
-    }
-    await demo.upgrade(*(part for name, value in scaling.items() for part in ("--set", f"{name}={value}")))
+async def grows_and_shrinks(release: Release) -> None:
+    """Generation gets more pods while twelve people ask, and is down to one again while one does."""
 
     async def pods(wanted: Callable[[int], bool]) -> bool:
-        return wanted(len(await demo.pods("generation")))
+        return wanted(len(await release.pods("generation")))
 
-    async with demo.chats() as chats:
+    async with release.chats() as chats:
         async with chats.in_use(people=12):
             await until(lambda: pods(lambda count: count > 1), "more generation pods", 180)
         async with chats.in_use(people=1):
             await until(lambda: pods(lambda count: count == 1), "one generation pod again", 300)
     assert chats.letters >= 12
+
+
+async def test_generation_grows_under_load_and_shrinks_again_while_letters_are_written(demo: Release) -> None:
+    scaling = ["targetCPUUtilizationPercentage=40", "maxReplicas=3"]
+    values = [f"generation.autoscaling.{each}" for each in scaling]
+    await demo.upgrade("--set", ",".join([*values, "generation.resources.requests.cpu=50m", "scaleDownSeconds=15"]))
+    await grows_and_shrinks(demo)
+
+
+async def test_with_keda_generation_grows_by_what_waits(demo: Release) -> None:
+    if "scaledobjects" not in await run("kubectl", "api-resources", "--api-group=keda.sh", "-o", "name"):
+        pytest.skip("KEDA is not in this cluster")
+    scaling = ["queueDepth.enabled=true", "queueDepth.lettersPerReplica=2", "maxReplicas=3"]
+    values = [f"generation.autoscaling.{each}" for each in scaling]
+    await demo.upgrade("--set", ",".join([*values, "scaleDownSeconds=15"]))
+    await grows_and_shrinks(demo)
