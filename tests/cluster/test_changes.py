@@ -74,7 +74,7 @@ async def grows_and_shrinks(release: Release) -> None:
 async def test_generation_grows_under_load_and_shrinks_again_while_letters_are_written(demo: Release) -> None:
     scaling = ["targetCPUUtilizationPercentage=40", "maxReplicas=3"]
     values = [f"generation.autoscaling.{each}" for each in scaling]
-    await demo.upgrade("--set", ",".join([*values, "generation.resources.requests.cpu=50m", "scaleDownSeconds=15"]))
+    await demo.upgrade("--set", ",".join([*values, "generation.resources.requests.cpu=100m", "scaleDownSeconds=15"]))
     await grows_and_shrinks(demo)
 
 
