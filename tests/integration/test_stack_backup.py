@@ -1,8 +1,11 @@
 """Backups of all four schemas and their restore, on real databases."""
 
 import asyncio
+import base64
+import os
 import re
 import subprocess
+import sys
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
@@ -12,8 +15,10 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from s3_server import BUCKET, s3_server
 from servicekit.migrations import migrate
-from stack.backup import BackupFault, Retention, back_up, complaint, expire, names, place, role_urls
+from stack.backup import BackupFault, back_up, complaint, place, role_urls
+from stack.depots import Depot, Folder
 from stack.postgres import binaries
 from stack.restore import Target, audit_between_services, audit_billing, load
 from stack.restore import migrate as migrate_restored
@@ -155,9 +160,14 @@ async def write_letter(house: House, person: uuid.UUID) -> None:
     await owner.close()
 
 
-async def restore(folder: Path, into: House, name: str | None = None, keys: Keys = KEYS) -> int:
+@pytest.fixture
+def depot(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+async def restore(depot: Depot, into: House, name: str | None = None, keys: Keys = KEYS) -> int:
     """How many rows were left out."""
-    return (await load(folder, name, keys, into.target)).left_out
+    return (await load(depot, name, keys, into.target)).left_out
 
 
 def as_sql(dump: bytes) -> str:
@@ -165,16 +175,17 @@ def as_sql(dump: bytes) -> str:
     return done.stdout.decode()
 
 
-def unsealed(folder: Path, kind: str, name: str, service: str) -> bytes:
-    return b"".join(KEYS.unseal(folder / kind / name / f"{service}.dump", place(kind, name, service)))
+def unsealed(depot: Depot, kind: str, name: str, service: str) -> bytes:
+    with depot.read(kind, name, service) as file:
+        return b"".join(KEYS.unseal(file, place(kind, name, service)))
 
 
 async def test_a_restored_database_holds_every_row_and_rule_of_the_one_that_was(
-    house: House, empty: House, tmp_path: Path
+    house: House, empty: House, depot: Folder
 ) -> None:
-    await back_up(house.owner_urls, KEYS, tmp_path, NOON)
+    await back_up(house.owner_urls, KEYS, depot, NOON)
     rows, definition = await house.rows(), house.definition()
-    assert await restore(tmp_path, empty) == 0
+    assert await restore(depot, empty) == 0
     assert await empty.rows() == rows
     filled = {table for table, found in rows.items() if found and not table.endswith(".schema_migrations")}
     assert {table.partition(".")[0] for table in filled} == set(SERVICES)
@@ -189,35 +200,35 @@ def dumps(folder: Path) -> list[Path]:
     return list(folder.rglob("*.dump"))
 
 
-async def test_texts_and_keys_are_in_files_apart_and_nothing_is_in_the_clear(house: House, tmp_path: Path) -> None:
-    name = await back_up(house.owner_urls, KEYS, tmp_path, NOON)
-    files = dumps(tmp_path)
+async def test_texts_and_keys_are_in_files_apart_and_nothing_is_in_the_clear(house: House, depot: Folder) -> None:
+    name = await back_up(house.owner_urls, KEYS, depot, NOON)
+    files = dumps(depot.path)
     assert len(files) == len(SERVICES) + 1
     for path in files:
         content = path.read_bytes()
         assert CANARY.encode() not in content
         assert WRAPPED not in content
         assert b"PGDMP" not in content  # the first bytes of a dump; what follows them is packed
-    assert CANARY in as_sql(unsealed(tmp_path, "texts", name, "gateway"))
-    texts, keys = (as_sql(unsealed(tmp_path, kind, name, "generation")) for kind in ("texts", "keys"))
+    assert CANARY in as_sql(unsealed(depot, "texts", name, "gateway"))
+    texts, keys = (as_sql(unsealed(depot, kind, name, "generation")) for kind in ("texts", "keys"))
     assert "COPY generation.letters " in texts
     assert "COPY generation.letters " not in keys
     assert WRAPPED.hex() not in texts
     assert WRAPPED.hex() in keys
 
 
-async def test_whoever_was_erased_since_does_not_come_back(house: House, empty: House, tmp_path: Path) -> None:
-    before = await back_up(house.owner_urls, KEYS, tmp_path, NOON)
+async def test_whoever_was_erased_since_does_not_come_back(house: House, empty: House, depot: Folder) -> None:
+    before = await back_up(house.owner_urls, KEYS, depot, NOON)
     await house.execute("DELETE FROM generation.letters WHERE person_id = $1", ANNA)
     await house.execute("DELETE FROM generation.person_keys WHERE person_id = $1", ANNA)
-    await back_up(house.owner_urls, KEYS, tmp_path, NOON + timedelta(hours=1))
-    assert await restore(tmp_path, empty, before) == 2  # the letter and its version
+    await back_up(house.owner_urls, KEYS, depot, NOON + timedelta(hours=1))
+    assert await restore(depot, empty, before) == 2  # the letter and its version
     rows = await empty.rows()
     for table in ("person_keys", "letters", "letter_versions"):
         assert [str(ANNA) in row for row in rows[f"generation.{table}"]] == [False]
 
 
-async def test_all_schemas_are_as_of_one_moment(house: House, empty: House, tmp_path: Path) -> None:
+async def test_all_schemas_are_as_of_one_moment(house: House, empty: House, depot: Folder) -> None:
     """Each transaction writes one event into every outbox: a backup has it in all of them or in none."""
 
     async def write() -> None:
@@ -231,11 +242,11 @@ async def test_all_schemas_are_as_of_one_moment(house: House, empty: House, tmp_
 
     writing = asyncio.create_task(write())
     await asyncio.sleep(0.05)
-    await back_up(house.owner_urls, KEYS, tmp_path, NOON)
+    await back_up(house.owner_urls, KEYS, depot, NOON)
     writing.cancel()
     with suppress(asyncio.CancelledError):
         await writing
-    await restore(tmp_path, empty)
+    await restore(depot, empty)
     restored = await empty.rows()
     events = [{row.partition(",")[0] for row in restored[outbox]} for outbox in OUTBOXES]
     assert events[0] == events[1] == events[2]
@@ -253,9 +264,9 @@ async def test_the_audit_says_what_does_not_hold_between_services(house: House) 
 
 
 async def test_services_that_run_meanwhile_come_in_when_all_of_it_is_there(
-    house: House, empty: House, tmp_path: Path
+    house: House, empty: House, depot: Folder
 ) -> None:
-    await back_up(house.owner_urls, KEYS, tmp_path, NOON)
+    await back_up(house.owner_urls, KEYS, depot, NOON)
     seen = []
 
     async def come_in() -> None:
@@ -271,7 +282,7 @@ async def test_services_that_run_meanwhile_come_in_when_all_of_it_is_there(
             await asyncio.sleep(0.01)
 
     coming = asyncio.create_task(come_in())
-    await restore(tmp_path, empty)
+    await restore(depot, empty)
     await asyncio.sleep(0.2)
     coming.cancel()
     with suppress(asyncio.CancelledError):
@@ -281,66 +292,79 @@ async def test_services_that_run_meanwhile_come_in_when_all_of_it_is_there(
     assert all(each is None or "reservations_one_for_letter" in each for each in seen)
 
 
-async def test_a_restore_overwrites_nothing(house: House, tmp_path: Path) -> None:
-    await back_up(house.owner_urls, KEYS, tmp_path, NOON)
+async def test_a_restore_overwrites_nothing(house: House, depot: Folder) -> None:
+    await back_up(house.owner_urls, KEYS, depot, NOON)
     rows = await house.rows()
     with pytest.raises(BackupFault, match="the schema gateway is not empty"):
-        await restore(tmp_path, house)
+        await restore(depot, house)
     assert await house.rows() == rows
 
 
 async def test_a_damaged_backup_is_refused_before_anything_is_touched(
-    house: House, empty: House, tmp_path: Path
+    house: House, empty: House, depot: Folder
 ) -> None:
-    name = await back_up(house.owner_urls, KEYS, tmp_path, NOON)
-    path = tmp_path / "texts" / name / "analytics.dump"
+    name = await back_up(house.owner_urls, KEYS, depot, NOON)
+    path = depot.path / "texts" / name / "analytics.dump"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(CannotOpen, match=r"analytics\.dump was changed or cut short"):
-        await restore(tmp_path, empty)
+    with pytest.raises(CannotOpen, match=r"texts/.*/analytics was changed, cut short or moved"):
+        await restore(depot, empty)
     with pytest.raises(CannotOpen, match="not among those given"):
-        await restore(tmp_path, empty, keys=Keys({"other": bytes(32)}))
+        await restore(depot, empty, keys=Keys({"other": bytes(32)}))
     with pytest.raises(asyncpg.InvalidCatalogNameError):
         await empty.connect()
 
 
-async def test_texts_are_not_restored_with_keys_that_are_older(house: House, empty: House, tmp_path: Path) -> None:
-    name = await back_up(house.owner_urls, KEYS, tmp_path, NOON)
-    (tmp_path / "keys" / name).rename(tmp_path / "keys" / "20260301T115959Z")
+async def test_texts_are_not_restored_with_keys_that_are_older(house: House, empty: House, depot: Folder) -> None:
+    name = await back_up(house.owner_urls, KEYS, depot, NOON)
+    (depot.path / "keys" / name).rename(depot.path / "keys" / "20260301T115959Z")
     with pytest.raises(BackupFault, match=f"are as new as {name}"):
-        await restore(tmp_path, empty)
+        await restore(depot, empty)
 
 
-async def test_a_backup_that_fails_says_why_and_is_none_and_the_next_one_clears_up(
-    house: House, tmp_path: Path
-) -> None:
+async def test_a_backup_that_fails_says_why_and_is_none_and_the_next_one_clears_up(house: House, depot: Folder) -> None:
     await house.execute("ALTER TABLE analytics.outbox OWNER TO postgres")
     with pytest.raises(BackupFault, match=r"texts/.*/analytics: pg_dump: error: .*permission denied for table outbox"):
-        await back_up(house.owner_urls, KEYS, tmp_path, NOON)
-    assert names(tmp_path / "texts") == names(tmp_path / "keys") == []
-    assert dumps(tmp_path)
+        await back_up(house.owner_urls, KEYS, depot, NOON)
+    assert depot.names("texts") == depot.names("keys") == []
+    assert dumps(depot.path)
     await house.execute("ALTER TABLE analytics.outbox OWNER TO analytics_owner")
-    name = await back_up(house.owner_urls, KEYS, tmp_path, NOON + timedelta(seconds=1))
-    assert {path.parent.name for path in dumps(tmp_path)} == {name}
+    name = await back_up(house.owner_urls, KEYS, depot, NOON + timedelta(seconds=1))
+    assert {path.parent.name for path in dumps(depot.path)} == {name}
+
+
+def stack(variables: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """One of its commands, as an operator gives it."""
+    command = [sys.executable, "-m", "stack", *arguments]
+    return subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False)
+
+
+async def test_an_operator_backs_up_into_a_bucket_and_restores_from_it(house: House, empty: House) -> None:
+    def given(target: Target) -> dict[str, str]:
+        kinds = {"requests": "", "worker": "WORKER_", "owner": "MIGRATION_"}
+        return {
+            f"{service}_{prefix}DATABASE_URL".upper(): target.url(service, kind)
+            for service in SERVICES
+            for kind, prefix in kinds.items()
+        }
+
+    rows = await house.rows()
+    with s3_server() as s3:
+        here = s3 | {"BACKUP_KEYS": f"test:{base64.b64encode(bytes(32)).decode()}"}
+        there = f"s3://{BUCKET}/pismo"
+        backup = await asyncio.to_thread(stack, here | given(house.target), "backup", "--to", there)
+        assert re.fullmatch(r"backed up: \d{8}T\d{6}Z\n", backup.stdout), backup.stderr
+        options = ["--from", there, "--to", empty.target.server_url, "--load-only"]
+        restore = await asyncio.to_thread(stack, here | given(empty.target), "restore", *options)
+        assert restore.stdout.endswith("violations: 0\n"), restore.stderr
+        assert await empty.rows() == rows
+        refused = await asyncio.to_thread(stack, here | given(house.target), "backup", "--to", "s3://no-such-bucket")
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert re.fullmatch(r"stack: s3://no-such-bucket at http://\S+: NoSuchBucket: .*\n", refused.stderr)
 
 
 def test_a_complaint_quotes_no_row() -> None:
     stderr = f"pg_restore: error: COPY failed\nDETAIL:  Key (first_name)=({CANARY})\nCONTEXT:  COPY people, line 1"
     assert complaint(stderr.encode()) == "pg_restore: error: COPY failed"
-
-
-def test_texts_go_after_a_month_keys_after_a_week_and_the_newest_never(tmp_path: Path) -> None:
-    for kind in ("texts", "keys"):
-        for days in range(0, 100, 5):
-            (tmp_path / kind / (NOON - timedelta(days=days)).strftime("%Y%m%dT%H%M%SZ")).mkdir(parents=True)
-        (tmp_path / kind / "a folder of somebody's").mkdir()
-    expire(tmp_path, Retention(), NOON)
-    assert len(names(tmp_path / "texts")) == 7  # of 0, 5, …, 30 days
-    assert len(names(tmp_path / "keys")) == 2
-    deleted = expire(tmp_path, Retention(), NOON + timedelta(days=365))
-    assert len(deleted) == 7
-    newest = NOON.strftime("%Y%m%dT%H%M%SZ")
-    assert names(tmp_path / "texts") == names(tmp_path / "keys") == [newest]
-    assert (tmp_path / "texts" / "a folder of somebody's").exists()
 
 
 def test_each_role_comes_with_the_url_its_service_would_use() -> None:

@@ -1,27 +1,25 @@
 """Backups: what every service's schema holds, sealed, with people's keys apart from their texts.
 
-A backup is two folders named after its time: `texts/<time>/<service>.dump`, each a pg_dump without people's keys, and
-`keys/<time>/<service>.dump`, those keys alone. Texts are kept longer than keys, and whichever texts are restored, it is
-with the newest keys. So once a person is erased, and with them their key, the last dump that could read their texts is
-gone when the keys' time is up, while everybody else's texts can be restored from any backup that is left.
+A backup is two sets of files named after its time: `texts/<time>/<service>.dump`, each a pg_dump without people's keys,
+and `keys/<time>/<service>.dump`, those keys alone. Texts are kept longer than keys, and whichever texts are restored,
+it is with the newest keys. So once a person is erased, and with them their key, the last dump that could read their
+texts is gone when the keys' time is up, while everybody else's texts can be restored from any backup that is left.
 """
 
 import asyncio
-import fcntl
 import os
-import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import IO, cast
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import asyncpg
 
 from stack.composition import DATABASE_NAMES, given
+from stack.depots import Depot, name_of, time_of
 from stack.postgres import binaries
 from stack.roles import KINDS, SERVICES, role_url
 from stack.sealing import Keys
@@ -30,8 +28,6 @@ KEY_TABLES = {"generation": "person_keys"}
 """By service: the table that holds people's keys, and without which their texts cannot be read."""
 TEXTS, KEYS = "texts", "keys"
 
-_NAME = "%Y%m%dT%H%M%SZ"
-_UNFINISHED = ".unfinished"
 _CONNECT_SECONDS = 10.0
 
 
@@ -82,51 +78,38 @@ def place(kind: str, name: str, service: str) -> str:
     return f"{kind}/{name}/{service}"
 
 
-def names(folder: Path) -> list[str]:
-    """The backups in a `texts` or `keys` folder, oldest first."""
-    return sorted(each.name for each in folder.glob("*") if _time(each.name))
-
-
-async def back_up(owner_urls: Mapping[str, str], keys: Keys, folder: Path, now: datetime) -> str:
+async def back_up(owner_urls: Mapping[str, str], keys: Keys, depot: Depot, now: datetime) -> str:
     """Dump every service's schema as its owner; gives the backup's name.
 
     Schemas of one database are read as of one moment; those of different databases one after another. A backup is there
-    whole or not at all. Raises BackupFault, OSError and asyncpg.PostgresError.
+    whole or not at all. Raises BackupFault, DepotFault, OSError and asyncpg.PostgresError.
     """
-    name = now.astimezone(UTC).strftime(_NAME)
-    with _alone(folder):
-        made = {kind: folder / kind / (name + _UNFINISHED) for kind in (TEXTS, KEYS)}
-        for kind, unfinished in made.items():
-            for left_behind in (folder / kind).glob(f"*{_UNFINISHED}"):
-                shutil.rmtree(left_behind)
-            if (folder / kind / name).exists():
-                raise BackupFault(f"{folder / kind / name} is there already")
-            unfinished.mkdir(mode=0o700, parents=True)
+    name = name_of(now)
+    with depot.alone():
+        for kind in (TEXTS, KEYS):
+            depot.begin(kind, name)
         async with _snapshots(owner_urls) as snapshots:
             for service, url in owner_urls.items():
                 options = [f"--schema={service}", f"--snapshot={snapshots[service]}"]
                 if key_table := KEY_TABLES.get(service):
                     options.append(f"--exclude-table-data={service}.{key_table}")
                     only_keys = [f"--table={service}.{key_table}", "--data-only", options[1]]
-                    file = made[KEYS] / f"{service}.dump"
-                    await asyncio.to_thread(_dump, url, only_keys, keys, file, place(KEYS, name, service))
-                file = made[TEXTS] / f"{service}.dump"
-                await asyncio.to_thread(_dump, url, options, keys, file, place(TEXTS, name, service))
+                    await asyncio.to_thread(_dump, url, only_keys, keys, depot, KEYS, name, service)
+                await asyncio.to_thread(_dump, url, options, keys, depot, TEXTS, name, service)
         # Keys first: texts are never there without keys that are as new.
         for kind in (KEYS, TEXTS):
-            made[kind].rename(folder / kind / name)
-            _sync(folder / kind)
+            depot.finish(kind, name)
     return name
 
 
-def expire(folder: Path, retention: Retention, now: datetime) -> list[str]:
+def expire(depot: Depot, retention: Retention, now: datetime) -> list[str]:
     """Delete what was kept long enough, never the newest; gives what was deleted, as `<kind>/<name>`."""
     deleted = []
-    with _alone(folder):
+    with depot.alone():
         for kind, kept in ((TEXTS, retention.texts), (KEYS, retention.keys)):
-            for name in names(folder / kind)[:-1]:
-                if cast(datetime, _time(name)) < now - kept:
-                    shutil.rmtree(folder / kind / name)
+            for name in depot.names(kind)[:-1]:
+                if cast(datetime, time_of(name)) < now - kept:
+                    depot.delete(kind, name)
                     deleted.append(f"{kind}/{name}")
     return deleted
 
@@ -152,11 +135,12 @@ def complaint(stderr: bytes) -> str:
     return "; ".join(line for line in lines if line.startswith("pg_")) or "no reason given"
 
 
-def _dump(url: str, options: Sequence[str], keys: Keys, file: Path, bound_to: str) -> None:
+def _dump(url: str, options: Sequence[str], keys: Keys, depot: Depot, kind: str, name: str, service: str) -> None:
+    bound_to = place(kind, name, service)
     # Most of it is texts that are encrypted already: a higher level takes twice the time and saves a thirtieth.
     with run_postgres_program("pg_dump", url, ["--format=custom", "--compress=gzip:1", *options]) as dumping:
         try:
-            keys.seal(cast(IO[bytes], dumping.stdout), file, bound_to)
+            depot.write(kind, name, service, keys.seal(cast(IO[bytes], dumping.stdout), bound_to))
         except BaseException:
             dumping.kill()
             raise
@@ -183,30 +167,3 @@ async def _snapshots(urls: Mapping[str, str]) -> AsyncIterator[dict[str, str]]:
                 taken[database] = await connection.fetchval("SELECT pg_export_snapshot()")
             found[service] = taken[database]
         yield found
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One backup at a time; the kernel lets go of the lock however its holder ends."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BackupFault(f"another backup is at work in {folder}") from None
-        yield
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _time(name: str) -> datetime | None:
-    try:
-        return datetime.strptime(name, _NAME).replace(tzinfo=UTC)
-    except ValueError:
-        return None

@@ -7,14 +7,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, cast
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
-from stack.backup import KEY_TABLES, KEYS, TEXTS, BackupFault, complaint, names, place, run_postgres_program
+from stack.backup import KEY_TABLES, KEYS, TEXTS, BackupFault, complaint, place, run_postgres_program
 from stack.composition import DATABASE_NAMES
+from stack.depots import Depot
 from stack.roles import KINDS, SERVICES, bootstrap, database_url, role_url
 from stack.sealing import Keys
 
@@ -77,26 +77,26 @@ class Restored:
     """Rows of people who were erased between the two: nobody could read them any more."""
 
 
-async def load(folder: Path, name: str | None, keys: Keys, target: Target) -> Restored:
+async def load(depot: Depot, name: str | None, keys: Keys, target: Target) -> Restored:
     """Make roles and schemas and load a backup, by default the newest.
 
     Nothing is touched before every file has proved to be whole, and nothing that is there is overwritten: schemas must
     be empty. Services that run meanwhile are kept out until everything is there, and stay out of what failed halfway.
-    Raises BackupFault, CannotOpen, OSError and asyncpg.PostgresError.
+    Raises BackupFault, DepotFault, CannotOpen, OSError and asyncpg.PostgresError.
     """
-    texts, newest_keys = _choose(folder, name)
-    dumps = {service: _dumps(folder, texts, newest_keys, service) for service in SERVICES}
-    for path, bound_to in (dump for each in dumps.values() for dump in each):
-        await asyncio.to_thread(_prove, keys, path, bound_to)
+    texts, newest_keys = _choose(depot, name)
+    dumps = {service: _dumps(texts, newest_keys, service) for service in SERVICES}
+    for dump in (dump for each in dumps.values() for dump in each):
+        await asyncio.to_thread(_prove, _opened(depot, keys, dump))
     await _prepare(target)
     # Rules come after the rows: they hold only once the keys are there and erased people's rows are not.
     for section in ("pre-data", "data", "post-data"):
         for service in SERVICES:
-            for number, (path, bound_to) in enumerate(dumps[service]):
+            for number, dump in enumerate(dumps[service]):
                 if number == 0 or section == "data":
                     options = ["--single-transaction", f"--schema={service}", f"--section={section}"]
-                    pieces = keys.unseal(path, bound_to)
-                    await asyncio.to_thread(_restore, target.url(service, "owner"), options, pieces, bound_to)
+                    pieces = _opened(depot, keys, dump)
+                    await asyncio.to_thread(_restore, target.url(service, "owner"), options, pieces, place(*dump))
         if section == "data":
             left_out = sum([await _leave_out_erased(target, service, table) for service, table in KEY_TABLES.items()])
     for service in SERVICES:
@@ -133,26 +133,31 @@ async def audit_between_services(target: Target) -> list[str]:
     return [f"{count} {what}" for what, count in counts.items() if count]
 
 
-def _choose(folder: Path, name: str | None) -> tuple[str, str]:
-    texts, keys = names(folder / TEXTS), names(folder / KEYS)
+def _choose(depot: Depot, name: str | None) -> tuple[str, str]:
+    texts, keys = depot.names(TEXTS), depot.names(KEYS)
     if not texts:
-        raise BackupFault(f"there is no backup in {folder}")
+        raise BackupFault(f"there is no backup in {depot}")
     if name is not None and name not in texts:
-        raise BackupFault(f"there is no backup {name} in {folder}; the oldest is {texts[0]}, the newest {texts[-1]}")
+        raise BackupFault(f"there is no backup {name} in {depot}; the oldest is {texts[0]}, the newest {texts[-1]}")
     chosen = name or texts[-1]
     if not keys or keys[-1] < chosen:
-        raise BackupFault(f"no keys in {folder / KEYS} are as new as {chosen}: letters since then could not be read")
+        raise BackupFault(f"no {KEYS} in {depot} are as new as {chosen}: letters since then could not be read")
     return chosen, keys[-1]
 
 
-def _dumps(folder: Path, texts: str, keys: str, service: str) -> list[tuple[Path, str]]:
-    """The files of a service in the order of loading, each with the place it is bound to."""
+def _dumps(texts: str, keys: str, service: str) -> list[tuple[str, str, str]]:
+    """The files of a service in the order of loading: kind, name and service."""
     found = [(TEXTS, texts), (KEYS, keys)] if service in KEY_TABLES else [(TEXTS, texts)]
-    return [(folder / kind / name / f"{service}.dump", place(kind, name, service)) for kind, name in found]
+    return [(kind, name, service) for kind, name in found]
 
 
-def _prove(keys: Keys, path: Path, bound_to: str) -> None:
-    for _ in keys.unseal(path, bound_to):
+def _opened(depot: Depot, keys: Keys, dump: tuple[str, str, str]) -> Iterator[bytes]:
+    with depot.read(*dump) as file:
+        yield from keys.unseal(file, place(*dump))
+
+
+def _prove(pieces: Iterator[bytes]) -> None:
+    for _ in pieces:
         pass
 
 

@@ -1,4 +1,4 @@
-"""Files that are encrypted before they touch the disk, and open only if nothing of them was changed, moved or cut off.
+"""Files that are encrypted before they leave the process, and open only if nothing of them was changed, moved or cut.
 
 AES-256-GCM in chunks, as age and STREAM do it: a key of the file's own, derived from the operator's with a random salt
 and the file's place; each chunk's nonce is its number and whether it is the last.
@@ -8,7 +8,6 @@ import base64
 import binascii
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO
 
 from cryptography.exceptions import InvalidTag
@@ -50,38 +49,32 @@ class Keys:
             keys[key_id] = key
         return cls(keys)
 
-    def seal(self, source: IO[bytes], path: Path, place: str) -> None:
-        """Write all of `source` into a new file that opens only as `place`. Raises OSError."""
+    def seal(self, source: IO[bytes], place: str) -> Iterator[bytes]:
+        """All of `source`, as the pieces of a file that opens only as `place`."""
         key_id, key = next(iter(self._keys.items()))
         salt = os.urandom(_SALT_BYTES)
         cipher = _cipher(key, salt, place)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(_MAGIC + bytes([len(key_id.encode())]) + key_id.encode() + salt)
-            for nonce, chunk in _chunks(source, CHUNK_BYTES):
-                file.write(cipher.encrypt(nonce, chunk, None))
-            file.flush()
-            os.fsync(file.fileno())
+        yield _MAGIC + bytes([len(key_id.encode())]) + key_id.encode() + salt
+        for nonce, chunk in _chunks(source, CHUNK_BYTES):
+            yield cipher.encrypt(nonce, chunk, None)
 
-    def unseal(self, path: Path, place: str) -> Iterator[bytes]:
-        """What was sealed, in pieces, each proved before it is given. Raises CannotOpen and OSError.
+    def unseal(self, file: IO[bytes], place: str) -> Iterator[bytes]:
+        """What was sealed, in pieces, each proved before it is given. Raises CannotOpen.
 
         Only the end tells that nothing is missing: act on a piece only if that can be undone.
         """
-        with path.open("rb") as file:
-            if file.read(len(_MAGIC)) != _MAGIC:
-                raise CannotOpen(f"{path} is not a sealed file")
-            key_id = file.read(file.read(1)[0]).decode(errors="replace") if file.peek(1) else ""
-            key = self._keys.get(key_id)
-            if key is None:
-                raise CannotOpen(f"{path} is sealed with a key that is not among those given")
-            cipher = _cipher(key, file.read(_SALT_BYTES), place)
-            for nonce, chunk in _chunks(file, CHUNK_BYTES + _TAG_BYTES):
-                try:
-                    yield cipher.decrypt(nonce, chunk, None)
-                except InvalidTag:
-                    raise CannotOpen(
-                        f"{path} was changed or cut short, is not of {place}, or its key has another value"
-                    ) from None
+        if file.read(len(_MAGIC)) != _MAGIC:
+            raise CannotOpen(f"{place} is not a sealed file")
+        key_id = file.read(int.from_bytes(file.read(1), "big")).decode(errors="replace")
+        key = self._keys.get(key_id)
+        if key is None:
+            raise CannotOpen(f"{place} is sealed with a key that is not among those given")
+        cipher = _cipher(key, file.read(_SALT_BYTES), place)
+        for nonce, chunk in _chunks(file, CHUNK_BYTES + _TAG_BYTES):
+            try:
+                yield cipher.decrypt(nonce, chunk, None)
+            except InvalidTag:
+                raise CannotOpen(f"{place} was changed, cut short or moved, or its key has another value") from None
 
 
 def _cipher(key: bytes, salt: bytes, place: str) -> AESGCM:
