@@ -65,6 +65,42 @@ def test_a_claim_of_its_own_outlives_the_release_and_a_given_one_is_left_alone()
     assert volumes[0]["persistentVolumeClaim"]["claimName"] == claim["name"]
 
 
+def test_into_a_bucket_it_needs_no_volume() -> None:
+    made = objects(file="backup-s3")
+    assert "PersistentVolumeClaim" not in made
+    pod = made["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert [volume["name"] for volume in pod["volumes"]] == ["tmp"]
+    assert [mount["name"] for mount in container(made["CronJob"])["volumeMounts"]] == ["tmp"]
+    command = container(made["CronJob"])["command"]
+    assert command[command.index("--to") + 1] == "s3://backups/pismo"
+
+
+def test_a_bucket_is_reached_with_its_own_secret_at_its_own_address() -> None:
+    made = objects(file="backup-s3")
+    assert container(made["CronJob"])["envFrom"] == [{"secretRef": {"name": "pismo-backup-bucket"}}]
+    plain = {each["name"]: each["value"] for each in container(made["CronJob"])["env"] if "value" in each}
+    assert plain == {"AWS_ENDPOINT_URL": "https://objects.example.com:9000", "AWS_REGION": "eu-central-1"}
+    bucket = {"ports": [{"port": 9000}], "to": [{"ipBlock": {"cidr": "10.1.2.4/32"}}]}
+    assert made["NetworkPolicy"]["spec"]["egress"][1:] == [bucket]
+
+
+def test_where_the_cloud_knows_the_pod_it_needs_no_secret_and_still_carries_no_token() -> None:
+    role = "backup.serviceAccountAnnotations.eks\\.amazonaws\\.com/role-arn=arn:aws:iam::1:role/backups"
+    made = objects("backup.s3.existingSecret=", role, file="backup-s3")
+    assert "envFrom" not in container(made["CronJob"])
+    account = made["ServiceAccount"]
+    assert account["metadata"]["annotations"] == {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/backups"}
+    pod = made["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == account["metadata"]["name"]
+    assert pod["automountServiceAccountToken"] is account["automountServiceAccountToken"] is False
+
+
+def test_what_is_no_bucket_is_refused_with_a_sentence() -> None:
+    done = rendered("backup.s3.url=https://backups.example.com", file="backup-s3")
+    assert done.returncode
+    assert "backup.s3.url must be s3://bucket/prefix" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("value", "words"), [("textsDays=90", ("--texts-days", "90")), ("keysDays=3", ("--keys-days", "3"))]
 )

@@ -93,7 +93,7 @@ class Bucket:
 
     def begin(self, kind: str, name: str) -> None:
         begun, finished = self._sets(kind)
-        if name in begun | finished:
+        if name in finished or self._objects(kind, name):
             raise DepotFault(f"{kind}/{name} is already in {self}")
         oldest_at_work = name_of(cast(datetime, time_of(name)) - _ABANDONED_AFTER)
         for left_behind in begun - finished:
@@ -124,15 +124,19 @@ class Bucket:
     def delete(self, kind: str, name: str) -> None:
         with self._faults():
             obstore.delete(self._store, f"{kind}/{name}{_WHOLE}")
-            objects = obstore.list(self._store, f"{kind}/{name}").collect()
-            obstore.delete(self._store, [each["path"] for each in objects])
+            obstore.delete(self._store, self._objects(kind, name))
+
+    def _objects(self, kind: str, name: str) -> list[str]:
+        with self._faults():
+            return [each["path"] for each in obstore.list(self._store, f"{kind}/{name}").collect()]
 
     def _sets(self, kind: str) -> tuple[set[str], set[str]]:
         """Those of which there is something, and those that were finished."""
         with self._faults():
             listed = obstore.list_with_delimiter(self._store, kind)
         begun = {path.removeprefix(f"{kind}/") for path in listed["common_prefixes"]}
-        finished = {each["path"].removeprefix(f"{kind}/").removesuffix(_WHOLE) for each in listed["objects"]}
+        marks = [each["path"] for each in listed["objects"] if each["path"].endswith(_WHOLE)]
+        finished = {path.removeprefix(f"{kind}/").removesuffix(_WHOLE) for path in marks}
         return {name for name in begun if time_of(name)}, {name for name in finished if time_of(name)}
 
     @contextmanager
