@@ -51,9 +51,14 @@ HELM := $(or $(shell command -v helm),.tools/helm-$(HELM_VERSION))
 	@GOBIN=$(CURDIR)/.tools/helm-staging CGO_ENABLED=0 go install -trimpath -ldflags '-s -w' helm.sh/helm/v4/cmd/helm@$(HELM_VERSION)
 	@mv .tools/helm-staging/helm $@ && rmdir .tools/helm-staging
 
+# What needs the pinned uv after the installation.
+UV = $(shell PYTHONPATH=stack .venv/bin/python -c 'import install; print(install.UV)')
+# Its packages do not agree with ours, so it has an environment of its own.
+CHECKOV = $(UV) tool run --quiet --python .venv/bin/python --from checkov==3.3.30 checkov
+
 .PHONY: deploy-test
 deploy-test: $(INSTALLED) $(HELM) ## Render the chart for every values file; check schemas, policies and refusals
-	@HELM=$(abspath $(HELM)) exec .venv/bin/pytest tests/deploy $(ARGS)
+	@HELM=$(abspath $(HELM)) CHECKOV='$(CHECKOV)' exec .venv/bin/pytest tests/deploy $(ARGS)
 
 .PHONY: cluster-test
 cluster-test: $(INSTALLED) $(HELM) ## On kubectl's current cluster: install, chat, scale, upgrade, kill; IMAGE_REGISTRY, IMAGE_TAG say which images
@@ -82,11 +87,10 @@ $(IMAGES:%=image-%): image-%:
 
 .PHONY: sbom
 sbom: $(INSTALLED) ## Say what each image's Python packages are, in CycloneDX: dist/sbom/<service>.json
-	@mkdir -p dist/sbom; uv=$$(PYTHONPATH=stack python -c 'import install; print(install.UV)'); \
-	for image in $(IMAGES); do \
+	@mkdir -p dist/sbom; for image in $(IMAGES); do \
 		packages="--package pismo-$$image"; \
 		if [ "$$image" = sandbox ]; then packages+=' --package pismo-stack'; fi; \
-		"$$uv" export --quiet --frozen --no-dev $$packages --format cyclonedx1.5 --preview-features sbom-export \
+		$(UV) export --quiet --frozen --no-dev $$packages --format cyclonedx1.5 --preview-features sbom-export \
 			--output-file "dist/sbom/$$image.json" >/dev/null; \
 		echo "dist/sbom/$$image.json"; \
 	done
