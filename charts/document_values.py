@@ -1,10 +1,11 @@
-"""Turns charts/pismo/values.yaml, documented once, into values.schema.json and the table of the chart's README.
+"""Turns charts/pismo/values.yaml, documented once, into values.schema.json, the known names and the README's table.
 
 A value's comment is its description and its default tells its type. An empty map takes any keys; every other map takes
-those it shows and no more, so that a misspelt value fails.
+those it shows and no more, so that a misspelt value fails. The schema checks types; names are checked by
+templates/check-values.yaml, which can say what is there instead, as a schema cannot.
 
-    python charts/document_values.py          write both
-    python charts/document_values.py --check  exit 1 if either is not up to date
+    python charts/document_values.py          write all three
+    python charts/document_values.py --check  exit 1 if any is not up to date
 """
 
 import json
@@ -20,7 +21,6 @@ CHART = Path(__file__).parent / "pismo"
 BEGIN, END = "<!-- values: begin -->", "<!-- values: end -->"
 
 _SCALARS = {"bool": "boolean", "int": "integer", "float": "number", "str": "string", "null": ["integer", "null"]}
-_GLOBAL = {"global": {"type": "object", "description": "Helm's own; not used."}}
 
 
 def comments(text: str) -> dict[tuple[str, ...], str]:
@@ -42,19 +42,28 @@ def comments(text: str) -> dict[tuple[str, ...], str]:
     return found
 
 
+def takes_anything(node: yaml.MappingNode, path: tuple[str, ...]) -> bool:
+    return not node.value or path[-1:] == ("resources",)  # whatever Kubernetes takes there
+
+
+def known(node: yaml.MappingNode, path: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The names that a map takes, and what is known of each: a map of names again, or nothing."""
+    return {
+        key.value: known(value, (*path, key.value))
+        if isinstance(value, yaml.MappingNode) and not takes_anything(value, (*path, key.value))
+        else None
+        for key, value in node.value
+    }
+
+
 def schema(node: yaml.Node, path: tuple[str, ...], notes: dict[tuple[str, ...], str]) -> dict[str, Any]:
     """The JSON schema of one value."""
     described: dict[str, Any] = {"description": notes[path]} if path in notes else {}
     if isinstance(node, yaml.MappingNode):
-        if not node.value or path[-1:] == ("resources",):  # whatever Kubernetes takes there
+        if takes_anything(node, path):
             return {**described, "type": "object"}
         properties = {key.value: schema(value, (*path, key.value), notes) for key, value in node.value}
-        return {
-            **described,
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {**properties, **({} if path else _GLOBAL)},
-        }
+        return {**described, "type": "object", "properties": properties}
     if isinstance(node, yaml.SequenceNode):
         return {**described, "type": "array"}
     kind = _SCALARS[node.tag.rpartition(":")[2]]
@@ -83,6 +92,8 @@ def main() -> int:
     before, _, rest = readme.partition(BEGIN)
     wanted = {
         CHART / "values.schema.json": json.dumps(made_schema, indent=2, ensure_ascii=False) + "\n",
+        CHART / "files/known-values.yaml": "# Made by `make chart-docs` from values.yaml.\n"
+        + yaml.safe_dump(known(root), sort_keys=False),
         CHART / "README.md": f"{before}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}",
     }
     stale = [path for path, content in wanted.items() if not path.exists() or path.read_text() != content]

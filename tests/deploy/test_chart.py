@@ -233,7 +233,12 @@ def test_a_migration_gets_a_new_name_with_a_new_image_only() -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        (["generation.replica=3"], "additional properties 'replica' not allowed"),
+        (
+            ["generation.replica=3"],
+            "generation.replica is not a value of this chart; generation takes: autoscaling, env,",
+        ),
+        (["tls.existingSecrets.sandbox=x"], "tls.existingSecrets takes: analytics, billing, gateway, generation."),
+        (["replicas=3"], "replicas is not a value of this chart; the top level takes: "),
         (["demo.enabled=maybe"], "got string, want boolean"),
         (["gateway.existingSecret="], "gateway.existingSecret is needed"),
         (["billing.migrationSecret="], "billing.migrationSecret is needed"),
