@@ -86,6 +86,7 @@ def rows(node: yaml.Node, path: tuple[str, ...], notes: dict[tuple[str, ...], st
 def main() -> int:
     text = (CHART / "values.yaml").read_text()
     notes, root = comments(text), yaml.compose(text, Loader=yaml.SafeLoader)
+    assert isinstance(root, yaml.MappingNode)
     made_schema = {"$schema": "https://json-schema.org/draft-07/schema#", **schema(root, (), notes)}
     table = "\n".join(["| value | default | means |", "|---|---|---|", *rows(root, (), notes)])
     readme = (CHART / "README.md").read_text()

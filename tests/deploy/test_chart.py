@@ -235,9 +235,9 @@ def test_a_migration_gets_a_new_name_with_a_new_image_only() -> None:
     [
         (
             ["generation.replica=3"],
-            "generation.replica is not a value of this chart; generation takes: autoscaling, env,",
+            "generation.replica is not a value of this chart; generation takes: autoscaling,",
         ),
-        (["tls.existingSecrets.sandbox=x"], "tls.existingSecrets takes: analytics, billing, gateway, generation."),
+        (["demo.storage.sice=2Gi"], "demo.storage takes: className, size."),
         (["replicas=3"], "replicas is not a value of this chart; the top level takes: "),
         (["demo.enabled=maybe"], "got string, want boolean"),
         (["gateway.existingSecret="], "gateway.existingSecret is needed"),
