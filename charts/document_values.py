@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -85,8 +85,7 @@ def rows(node: yaml.Node, path: tuple[str, ...], notes: dict[tuple[str, ...], st
 
 def main() -> int:
     text = (CHART / "values.yaml").read_text()
-    notes, root = comments(text), yaml.compose(text, Loader=yaml.SafeLoader)
-    assert isinstance(root, yaml.MappingNode)
+    notes, root = comments(text), cast(yaml.MappingNode, yaml.compose(text, Loader=yaml.SafeLoader))
     made_schema = {"$schema": "https://json-schema.org/draft-07/schema#", **schema(root, (), notes)}
     table = "\n".join(["| value | default | means |", "|---|---|---|", *rows(root, (), notes)])
     readme = (CHART / "README.md").read_text()
