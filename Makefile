@@ -65,8 +65,8 @@ cluster-test: $(INSTALLED) $(HELM) ## On kubectl's current cluster: install, cha
 	@HELM=$(abspath $(HELM)) exec .venv/bin/pytest tests/cluster --timeout=1800 -v $(ARGS)
 
 .PHONY: restore-drill
-restore-drill: $(INSTALLED) ## Drop the database under a running system, restore it from a backup, audit; says what is lost and for how long
-	@PYTHONPATH=tests exec .venv/bin/python tests/system/restore_drill.py
+restore-drill: $(INSTALLED) ## Drop the database under a running system, restore it from a backup, audit; says what is lost and for how long. ARGS=--bucket: by S3
+	@PYTHONPATH=tests exec .venv/bin/python tests/system/restore_drill.py $(ARGS)
 
 .PHONY: chart-docs
 chart-docs: $(INSTALLED) ## Make the chart's schema and the table of its README from values.yaml

@@ -1,5 +1,6 @@
 """Something that speaks S3, in this process."""
 
+import logging
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_EN
 @contextmanager
 def s3_server() -> Iterator[dict[str, str]]:
     """With an empty bucket, BUCKET; gives the variables that lead there."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it says every request
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     try:

@@ -2,15 +2,19 @@
 
 import os
 import socket
+import ssl
+import threading
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from s3_server import BUCKET, ask, s3_server
 from stack.backup import Retention, expire
 from stack.bucket import Bucket, Patience
+from stack.certificates import Authority
 from stack.depots import Depot, DepotFault, Folder, name_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -269,6 +273,38 @@ def test_without_credentials_the_variables_that_are_missing_are_named(
     monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(DepotFault, match="there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
         Bucket.at("s3://backups", os.environ, IMPATIENT).names("texts")
+
+
+class Answer(BaseHTTPRequestHandler):
+    """What says of everything that there is no such bucket."""
+
+    def do_GET(self) -> None:
+        said = b"<Error><Code>NoSuchBucket</Code></Error>"
+        self.send_response(404)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, format: str, *values: object) -> None:
+        pass
+
+
+def test_whom_nobody_vouches_for_is_not_talked_to(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = Authority(tmp_path, datetime.now(UTC)).issue("gateway")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(identity.certificate, identity.key)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"https://127.0.0.1:{server.server_port}")
+        with pytest.raises(DepotFault, match="TLS fails: InvalidCertificate, UnknownIssuer"):
+            Bucket.at("s3://backups", os.environ, IMPATIENT).names("texts")
+        monkeypatch.setenv("SSL_CERT_FILE", str(identity.authority))
+        with pytest.raises(DepotFault, match="NoSuchBucket"):
+            Bucket.at("s3://backups", os.environ, IMPATIENT).names("texts")
+        server.shutdown()
 
 
 @pytest.mark.parametrize(

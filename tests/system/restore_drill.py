@@ -2,7 +2,7 @@
 
 People write letters, a backup is made, the database is dropped under the running services and restored: every letter of
 before must open with the same text, by the same processes, which then write new ones. The last line says how much time
-such a loss takes away, and for how long nobody could read a letter.
+such a loss takes away, and for how long nobody could read a letter. With `--bucket` backups go where S3 is spoken.
 """
 
 import asyncio
@@ -12,11 +12,13 @@ import secrets
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import asyncpg
 import grpc
 from pismo.generation.v1 import generation_service_pb2, generation_service_pb2_grpc
+from s3_server import BUCKET, s3_server
 from stack.home import Home
 from stack.postgres import SUPERUSER
 from stack.roles import DATABASE, database_url, role_url
@@ -28,13 +30,15 @@ Letter = tuple[str, str]
 
 
 async def main() -> int:
-    with tempfile.TemporaryDirectory(prefix="pismo-drill-") as folder:
-        home, backups = Path(folder) / "home", Path(folder) / "backups"
-        async with running(home, OFFLINE_WRITER_SECONDS="0.5") as system:
-            return await drill(system, backups)
+    with tempfile.TemporaryDirectory(prefix="pismo-drill-") as folder, ExitStack() as held:
+        backups, access = f"{folder}/backups", {}
+        if "--bucket" in sys.argv:
+            backups, access = f"s3://{BUCKET}/drill", held.enter_context(s3_server())
+        async with running(Path(folder) / "home", OFFLINE_WRITER_SECONDS="0.5") as system:
+            return await drill(system, backups, access)
 
 
-async def drill(system: System, backups: Path) -> int:
+async def drill(system: System, backups: str, access: dict[str, str]) -> int:
     """Gives the exit code."""
     while not await bots(system):  # noqa: ASYNC110
         await asyncio.sleep(0.1)
@@ -46,13 +50,13 @@ async def drill(system: System, backups: Path) -> int:
     before = {letter: await text_of(system, letter) for letter in await letters_in(system)}
     say(f"before: {len(before)} letters")
 
-    keys = f"drill:{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    access = access | {"BACKUP_KEYS": f"drill:{base64.b64encode(secrets.token_bytes(32)).decode()}"}
     backup_began = time.monotonic()
-    await stack(system, keys, "backup", "--to", str(backups))
+    await stack(system, access, "backup", "--to", backups)
     dropped = time.monotonic()
     await drop_database(system)
     say("the database is gone")
-    violations = await stack(system, keys, "restore", "--from", str(backups))
+    violations = await stack(system, access, "restore", "--from", backups)
     changed = [letter for letter, text in before.items() if await text_of(system, letter) != text]
     restored = time.monotonic()
 
@@ -110,9 +114,9 @@ async def text_of(system: System, letter: Letter) -> str:
             await asyncio.sleep(0.1)
 
 
-async def stack(system: System, keys: str, *arguments: str) -> int:
+async def stack(system: System, access: dict[str, str], *arguments: str) -> int:
     """Runs one of the stack's commands as an operator would; gives the number of violations it speaks of."""
-    environment = system.env | {"BACKUP_KEYS": keys, "RESTORE_SERVER_URL": server_url(system)}
+    environment = system.env | access | {"RESTORE_SERVER_URL": server_url(system)}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "stack", *arguments, env=os.environ | environment, stdout=asyncio.subprocess.PIPE
     )

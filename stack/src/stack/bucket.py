@@ -177,4 +177,6 @@ def _reason(error: str) -> str:
         return "it does not answer in time"
     if cause := re.search(r'(?:message|error): "([^"]+)"', error):
         return f"it cannot be reached: {cause[1]}"
-    return error.partition("\n")[0]
+    if refusal := re.search(r"error: (Invalid\w+)\(\s*(\w+)", error):
+        return f"TLS fails: {refusal[1]}, {refusal[2]}"
+    return error.partition("\n")[0].rpartition(" - ")[2]
