@@ -1,12 +1,16 @@
 """A service waits for its database, whatever is the matter with it, and says what it waits for."""
 
+import asyncio
+import socket
+from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from servicekit.migrations import MigrationFault, check_schema
+from servicekit.migrations import MigrationFault, check_schema, migrate
 from servicekit.postgres import open_database
-from stores import ServiceDatabase
+from stores import MIGRATIONS, ROOT, ServiceDatabase
 
 Make = Callable[[str], Awaitable[ServiceDatabase]]
 
@@ -40,3 +44,32 @@ async def test_a_database_that_lets_nobody_in_is_waited_for(service_database: Ma
     async with open_database(url, "billing") as database:
         with pytest.raises(MigrationFault, match="does not let us in"):
             await check_schema(database, 1)
+
+
+async def test_a_migration_waits_for_a_server_that_is_starting(service_database: Make) -> None:
+    made = await service_database("billing")
+    url = urlsplit(made.owner_url)
+
+    async def pass_on(reader: StreamReader, writer: StreamWriter) -> None:
+        while received := await reader.read(65_536):
+            writer.write(received)
+        writer.close()
+
+    async def relay(reader: StreamReader, writer: StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_connection(url.hostname, url.port)
+        await asyncio.gather(pass_on(reader, to_server), pass_on(from_server, writer))
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    starting = url._replace(netloc=f"{url.username}:{url.password}@127.0.0.1:{port}").geturl()
+    migrating = asyncio.create_task(migrate(starting, "billing", ROOT / MIGRATIONS["billing"], wait_seconds=20))
+    await asyncio.sleep(0.2)
+    async with await asyncio.start_server(relay, "127.0.0.1", port):
+        assert await migrating >= 1
+
+
+async def test_a_migration_gives_up_on_a_server_that_stays_away() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(OSError):
+        await migrate(f"postgresql://x:x@127.0.0.1:{port}/x", "billing", ROOT / MIGRATIONS["billing"], wait_seconds=1)

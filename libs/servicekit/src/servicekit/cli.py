@@ -44,13 +44,16 @@ def main(
         description="Settings come from the environment; faults are named at start.",
     )
     subparsers = parser.add_subparsers(dest="command", required=True)
-    subparsers.add_parser("migrate", help="bring the schema to this program's version, then exit; needs the owner only")
+    migrating = subparsers.add_parser(
+        "migrate", help="bring the schema to this program's version, then exit; needs the owner only"
+    )
+    migrating.add_argument("--wait-seconds", type=float, default=0, help="how long Postgres may take to be there")
     for command in every:
         command.add_arguments(subparsers.add_parser(command.name, help=command.help))
     arguments = parser.parse_args(argv)
     try:
         if arguments.command == "migrate":
-            code = uvloop.run(_migrate(settings.service, migrations))
+            code = uvloop.run(_migrate(settings.service, migrations, arguments.wait_seconds))
         else:
             chosen = next(command for command in every if command.name == arguments.command)
             code = uvloop.run(_run(chosen, load(settings), arguments))
@@ -67,7 +70,8 @@ async def _run(command: Command[S], settings: S, arguments: argparse.Namespace) 
     return await command.run(settings, arguments)
 
 
-async def _migrate(service: str, migrations: Path) -> int:
+async def _migrate(service: str, migrations: Path, wait_seconds: float) -> int:
     found: SchemaSettings = load(type("MigrationSettings", (SchemaSettings,), {"service": service}))
-    print(f"{service}: schema at version {await migrate(found.owner_dsn, service, migrations)}")
+    version = await migrate(found.owner_dsn, service, migrations, wait_seconds)
+    print(f"{service}: schema at version {version}")
     return 0

@@ -4,8 +4,10 @@ A new version must work beside the old one (expand, then contract), so a service
 version or later.
 """
 
+import asyncio
 import hashlib
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ _NOT_YET_OURS = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InsufficientPrivilegeError,
 )
+_NOT_THERE_YET = (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError)
 _FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
 
@@ -49,10 +52,25 @@ def read_migrations(directory: Path) -> list[Migration]:
     return migrations
 
 
-async def migrate(dsn: str, schema: str, directory: Path) -> int:
-    """Brings the schema to the newest version and returns it. Run as the schema's owner; safe to run twice at once."""
+async def _connect(dsn: str, schema: str, wait_seconds: float) -> asyncpg.Connection:
+    """Connects to a server that may be starting still: goes on trying for so long, then raises what it last met."""
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            return await asyncpg.connect(dsn, timeout=10, server_settings={"search_path": schema})
+        except _NOT_THERE_YET:
+            if time.monotonic() >= deadline:
+                raise
+            await asyncio.sleep(0.5)
+
+
+async def migrate(dsn: str, schema: str, directory: Path, wait_seconds: float = 0) -> int:
+    """Brings the schema to the newest version and returns it. Run as the schema's owner; safe to run twice at once.
+
+    `wait_seconds` is how long the server may take to be there; raises OSError or TimeoutError when it is not.
+    """
     migrations = read_migrations(directory)
-    connection = await asyncpg.connect(dsn, timeout=10, server_settings={"search_path": schema})
+    connection = await _connect(dsn, schema, wait_seconds)
     try:
         await connection.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", f"migrate {schema}")
         await connection.execute(
