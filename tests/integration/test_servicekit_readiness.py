@@ -71,5 +71,5 @@ async def test_a_migration_waits_for_a_server_that_is_starting(service_database:
 async def test_a_migration_gives_up_on_a_server_that_stays_away() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(OSError):
+    with pytest.raises(ConnectionRefusedError):
         await migrate(f"postgresql://x:x@127.0.0.1:{port}/x", "billing", ROOT / MIGRATIONS["billing"], wait_seconds=1)
