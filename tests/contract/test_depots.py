@@ -5,12 +5,14 @@ import socket
 import ssl
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import obstore
 import pytest
+from obstore.store import ObjectStore
 from s3_server import BUCKET, ask, s3_server
 from stack.backup import Retention, expire
 from stack.bucket import Bucket, Patience
@@ -184,17 +186,24 @@ def test_into_a_folder_only_one_backup_writes_at_a_time(folder: Folder) -> None:
 
 
 def test_a_deletion_that_breaks_off_leaves_no_part_that_passes_for_a_set(
-    folder: Folder, monkeypatch: pytest.MonkeyPatch
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(folder, "texts", MONDAY, billing=b"x")
+    put(depot, "texts", MONDAY, billing=b"x", gateway=b"y")
+    delete_objects = obstore.delete
 
-    def broken(path: Path) -> None:
+    def delete(store: ObjectStore, paths: str | Sequence[str]) -> None:
+        if not isinstance(paths, str):
+            raise OSError(f"{paths} cannot be deleted")
+        delete_objects(store, paths)
+
+    def remove_tree(path: Path) -> None:
         raise OSError(f"{path} cannot be deleted")
 
-    monkeypatch.setattr("shutil.rmtree", broken)
+    monkeypatch.setattr("obstore.delete", delete)
+    monkeypatch.setattr("shutil.rmtree", remove_tree)
     with pytest.raises(OSError, match="cannot be deleted"):
-        folder.delete("texts", MONDAY)
-    assert folder.names("texts") == []
+        depot.delete("texts", MONDAY)
+    assert depot.names("texts") == []
 
 
 def test_into_a_bucket_two_write_at_once_and_leave_each_other_alone(bucket: Bucket) -> None:
@@ -314,7 +323,10 @@ def test_whom_nobody_vouches_for_is_not_talked_to(
         ("s3://id:secret-7719@backups/pismo", ""),
         ("s3://backups/pismo?key=secret-7719", ""),
         ("https://backups.example.com/secret-7719", ""),
+        ("s3://[backups", ""),
+        ("s3://backups/pismo/../7719", ""),
         ("s3://backups", "minio:9000"),
+        ("s3://backups", "http://[::1"),
         ("s3://backups", "http://id:secret-7719@minio:9000"),
     ],
 )

@@ -7,11 +7,10 @@ objects of a set, `<kind>/<name>/<service>.dump`, an empty `<kind>/<name>.whole`
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import IO, TYPE_CHECKING, cast
-from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
@@ -30,8 +29,10 @@ _PARTS_AT_ONCE = 2
 _ABANDONED_AFTER = timedelta(days=1)
 """No backup is at work for so long."""
 
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_HOST = re.compile(r"[\w.-]+(:\d+)?|\[[\da-f:]+\](:\d+)?", re.IGNORECASE)
+_URL = re.compile(
+    r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/(?P<prefix>\w[\w.-]*(/\w[\w.-]*)*))?/?", re.ASCII
+)
+_ENDPOINT = re.compile(r"https?://([\w.-]+|\[[\da-f:]+\])(:\d+)?/?", re.IGNORECASE)
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
@@ -49,8 +50,9 @@ class Patience:
 class Bucket:
     """A part of a bucket, `s3://bucket/prefix`.
 
-    Backups do not shut each other out there: a lock that expires can be held by two, one without doing any harm is not
-    needed. Each writes under the second it began, and what it leaves behind is cleared away a day later.
+    Backups do not shut each other out there. A lock that no kernel lets go of must expire, and one that expires is held
+    by two some day: they must do each other no harm anyway. Each writes under the second it began, and what it leaves
+    behind is cleared away a day later.
     """
 
     def __init__(self, store: S3Store, called: str) -> None:
@@ -60,25 +62,29 @@ class Bucket:
     @classmethod
     def at(cls, url: str, environ: Mapping[str, str], patience: Patience = Patience()) -> "Bucket":
         """With the endpoint, region and credentials of the standard AWS_… variables. Nothing is asked yet."""
-        parts = urlsplit(url)
-        if parts.scheme != "s3" or not _BUCKET.fullmatch(parts.netloc) or parts.query or parts.fragment:
+        parts = _URL.fullmatch(url)
+        if not parts:
             raise DepotFault("backups go to a folder or to s3://bucket/prefix, without credentials in it")
-        endpoint = urlsplit(next((environ[name] for name in _ENDPOINTS if environ.get(name)), ""))
-        if any(endpoint) and (endpoint.scheme not in ("http", "https") or not _HOST.fullmatch(endpoint.netloc)):
+        endpoint = next((environ[name] for name in _ENDPOINTS if environ.get(name)), "")
+        if endpoint and not _ENDPOINT.fullmatch(endpoint):
             raise DepotFault("the endpoint of AWS_ENDPOINT_URL is not http(s)://host:port, without credentials in it")
-        store = S3Store(
-            parts.netloc,
-            prefix=parts.path.strip("/") or None,
-            # Not every endpoint knows how to delete several objects at once.
-            config={"disable_bulk_delete": True},
-            client_options={
-                "allow_http": endpoint.scheme == "http",
-                "connect_timeout": timedelta(seconds=patience.connect_seconds),
-                "timeout": timedelta(seconds=patience.request_seconds),
-            },
-            retry_config={"max_retries": patience.retries, "retry_timeout": timedelta(seconds=patience.retry_seconds)},
-        )
-        return cls(store, f"{url} at {endpoint.scheme}://{endpoint.netloc}" if endpoint.netloc else url)
+        with _faults_of(url):
+            store = S3Store(
+                parts["bucket"],
+                prefix=parts["prefix"],
+                # Not every endpoint knows how to delete several objects at once.
+                config={"disable_bulk_delete": True},
+                client_options={
+                    "allow_http": endpoint.lower().startswith("http:"),
+                    "connect_timeout": timedelta(seconds=patience.connect_seconds),
+                    "timeout": timedelta(seconds=patience.request_seconds),
+                },
+                retry_config={
+                    "max_retries": patience.retries,
+                    "retry_timeout": timedelta(seconds=patience.retry_seconds),
+                },
+            )
+        return cls(store, f"{url} at {endpoint}" if endpoint else url)
 
     def __str__(self) -> str:
         return self._called
@@ -139,12 +145,8 @@ class Bucket:
         finished = {path.removeprefix(f"{kind}/").removesuffix(_WHOLE) for path in marks}
         return {name for name in begun if time_of(name)}, {name for name in finished if time_of(name)}
 
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        try:
-            yield
-        except (BaseError, FileNotFoundError) as error:
-            raise DepotFault(f"{self}: {_reason(str(error))}") from None
+    def _faults(self) -> AbstractContextManager[None]:
+        return _faults_of(str(self))
 
 
 class _Object(io.RawIOBase):
@@ -161,6 +163,14 @@ class _Object(io.RawIOBase):
         piece = self._reader.read(len(view))
         view[: len(piece)] = piece
         return len(piece)
+
+
+@contextmanager
+def _faults_of(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (BaseError, FileNotFoundError) as error:
+        raise DepotFault(f"{what}: {_reason(str(error))}") from None
 
 
 def _reason(error: str) -> str:
