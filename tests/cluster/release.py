@@ -174,13 +174,13 @@ class Release:
         found = await self.namespace.get("pods", instance=self.name, component=service)
         return [each["metadata"]["name"] for each in found if "deletionTimestamp" not in each["metadata"]]
 
-    async def ready_pods(self, service: str) -> int:
-        found = await self.namespace.get("deployments", instance=self.name, component=service)
+    async def ready_pods(self, component: str) -> int:
+        found = await self.namespace.get("deployments,statefulsets", instance=self.name, component=component)
         return int(found[0]["status"].get("readyReplicas", 0))
 
-    async def kill(self, service: str) -> None:
-        """Ends one pod of a service at once, as a node that dies would."""
-        pod = (await self.pods(service))[0]
+    async def kill(self, component: str) -> None:
+        """Ends one pod of a service or a store at once, as a node that dies would."""
+        pod = (await self.pods(component))[0]
         await self.namespace.kubectl("delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")
 
     async def secrets(self) -> dict[str, str]:

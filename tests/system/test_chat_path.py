@@ -1,6 +1,9 @@
 """From /start to an improved letter, as people walk it: one system, the offline writer."""
 
+import asyncio
+import os
 import re
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -141,6 +144,28 @@ async def test_every_service_describes_itself_and_is_healthy(system: System, ser
         for name in ("", *names):
             answer = health.Check(health_pb2.HealthCheckRequest(service=name), timeout=5)
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.mark.parametrize(
+    ("setting", "code", "says"),
+    [
+        ({}, 0, ["analytics: SERVING", "generation offers pismo.generation.v1.LetterService", "letter by offline"]),
+        ({"BILLING_TARGET": "localhost:1"}, 1, ["generation: SERVING", "billing: DEADLINE_EXCEEDED"]),
+    ],
+    ids=["well", "a service is away"],
+)
+async def test_an_operator_can_try_a_letter_without_the_chat(
+    system: System, setting: dict[str, str], code: int, says: list[str]
+) -> None:
+    trial = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", "try-letter", "--health-seconds", "3"),
+        env=os.environ | system.env | setting,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    printed = (await trial.communicate())[0].decode()
+    assert trial.returncode == code, printed
+    for line in says:
+        assert line in printed
 
 
 async def test_a_bad_call_says_which_field_is_wrong(system: System) -> None:

@@ -8,15 +8,14 @@ from uuid import UUID, uuid4
 import grpc
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
+from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from pismo.generation.v1.generation_pb2 import FailureReason
 from servicekit.channel import open_channel
 
 from gateway.errors import Refused
 from gateway.peers import Letters
 from gateway.settings import Settings
-
-HEALTH_SECONDS = 30.0
-"""Policies of the network take a moment to let a new pod through."""
 
 # Nobody is behind these, so any model may read them.
 _VACANCY = """Python developer, Example Ltd, Berlin. We build a payment service for small shops.
@@ -28,16 +27,22 @@ _RESUME = """Robin Example, Python developer, five years of experience.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=120, help="how long it may take in all (default 120)")
+    parser.add_argument(
+        "--health-seconds",
+        type=float,
+        default=30,  # policies of the network take a moment to let a new pod through
+        help="how long each service may take to say how it is (default 30)",
+    )
 
 
 async def try_letter(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Asks each service for its health and has a letter written for a made-up person; prints both.
+    """Asks each service for its health and what it offers, and has a letter written for a made-up person; prints all.
 
     Gives 0 when all serve and the letter came, else 1 after a line that says what did not.
     """
     try:
         async with asyncio.timeout(arguments.seconds):
-            return await _try_letter(settings)
+            return await _try_letter(settings, arguments.health_seconds)
     except TimeoutError:
         print(f"no letter within {arguments.seconds:g} s")
     except Refused as refused:
@@ -45,7 +50,7 @@ async def try_letter(settings: Settings, arguments: argparse.Namespace) -> int:
     return 1
 
 
-async def _try_letter(settings: Settings) -> int:
+async def _try_letter(settings: Settings, health_seconds: float) -> int:
     targets = {
         "generation": settings.generation_target,
         "billing": settings.billing_target,
@@ -55,22 +60,32 @@ async def _try_letter(settings: Settings) -> int:
         channels = {name: open_channel(target, settings.tls) for name, target in targets.items()}
         for channel in channels.values():
             opened.push_async_callback(channel.close)
-        states = {name: await _health(channel) for name, channel in channels.items()}
+        states = {name: await _health(channel, health_seconds) for name, channel in channels.items()}
         for name, state in states.items():
             print(f"{name}: {state}")
         if set(states.values()) != {"SERVING"}:
             return 1
+        for name, channel in channels.items():
+            print(f"{name} offers {', '.join(await _offers(channel, health_seconds))}")
         return await _write(Letters(channels["generation"]))
 
 
-async def _health(channel: grpc.aio.Channel) -> str:
+async def _health(channel: grpc.aio.Channel, seconds: float) -> str:
     try:
         request = health_pb2.HealthCheckRequest()
-        answer = await HealthStub(channel).Check(request, timeout=HEALTH_SECONDS, wait_for_ready=True)
+        answer = await HealthStub(channel).Check(request, timeout=seconds, wait_for_ready=True)
     except grpc.aio.AioRpcError as error:
         return f"{error.code().name} {error.details()}"
     state: str = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
     return state
+
+
+async def _offers(channel: grpc.aio.Channel, seconds: float) -> list[str]:
+    """The services of Pismo behind a channel, as `grpcurl … list` shows them."""
+    requests = iter([ServerReflectionRequest(list_services="")])
+    calls = ServerReflectionStub(channel).ServerReflectionInfo(requests, timeout=seconds)
+    names = [each.name async for answer in calls for each in answer.list_services_response.service]
+    return sorted(name for name in names if name.startswith("pismo."))
 
 
 async def _write(letters: Letters) -> int:
