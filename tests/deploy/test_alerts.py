@@ -21,7 +21,8 @@ RUNBOOKS = {path.stem: path.read_text() for path in ROOT.glob("docs/runbooks/Pis
 _SAMPLES = {"Counter": ("_total",), "Gauge": ("",), "Histogram": ("_bucket", "_sum", "_count")}
 _OF_EVERY_PROCESS = {"process_cpu_seconds_total", "process_resident_memory_bytes"}
 _OF_THE_SCRAPER = frozenset({"job", "instance"})
-_METRIC = re.compile(r"\b(?:pismo|process)_[a-z0-9_]+")
+_OF_THE_BACKUP = {"kube_cronjob_status_last_successful_time", "kube_cronjob_created"}
+_METRIC = re.compile(r"\b(?:pismo|process|kube)_[a-z0-9_]+")
 _SELECTOR = re.compile(rf"({_METRIC.pattern})(?:\{{([^}}]*)\}})?")
 _MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"([^"]*)"')
 _GROUPING = re.compile(r"\bby \(([^)]*)\)")
@@ -63,6 +64,8 @@ def labels_of(sample: str) -> frozenset[str]:
     """The labels of a sample; KeyError if nothing in the code gives it."""
     if sample in _OF_EVERY_PROCESS:
         return _OF_THE_SCRAPER
+    if sample in _OF_THE_BACKUP:
+        return frozenset({"namespace", "cronjob"})
     found = {each: metric.labels for metric in metrics() for each in metric.samples}
     return found[sample] | _OF_THE_SCRAPER
 
@@ -97,7 +100,7 @@ def test_there_is_something_to_watch_over() -> None:
 
 @of_every_place
 def test_what_is_watched_is_measured(where: str) -> None:
-    known = {sample for metric in metrics() for sample in metric.samples} | _OF_EVERY_PROCESS
+    known = {sample for metric in metrics() for sample in metric.samples} | _OF_EVERY_PROCESS | _OF_THE_BACKUP
     for expression in expressions()[where]:
         named = set(_METRIC.findall(expression))
         assert named, expression
@@ -122,7 +125,7 @@ def test_a_value_that_is_chosen_is_one_that_the_code_gives(where: str) -> None:
     given |= {code.name for code in grpc.StatusCode}
     for expression in expressions()[where]:
         for label, _, values in _MATCHER.findall(expression):
-            if label != "job":
+            if label not in ("job", "cronjob"):
                 assert set(values.split("|")) <= given, f"{label}={values}"
 
 
@@ -131,7 +134,8 @@ def test_only_this_release_is_watched(where: str) -> None:
     job = "pismo" if where in {rule["alert"] for rule in rules()} else "$job"
     for expression in expressions()[where]:
         for sample, matchers in _SELECTOR.findall(expression):
-            assert ("job", "=", job) in _MATCHER.findall(matchers), f"{sample} of any job"
+            own = ("cronjob", "=", "pismo-backup") if sample in _OF_THE_BACKUP else ("job", "=", job)
+            assert own in _MATCHER.findall(matchers), f"{sample} of any job"
 
 
 def test_nothing_is_measured_that_nobody_looks_at() -> None:
