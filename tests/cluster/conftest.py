@@ -1,4 +1,4 @@
-"""What a scenario may ask for: a namespace of its own that is removed with all that is in it, and a demo."""
+"""What a scenario may ask for: a namespace that is removed with all that is in it, a demo, a release on own stores."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
-from cluster.release import Namespace, Release, missing_tools, run
+from cluster.own_stores import OwnStores
+from cluster.release import SERVICES, Namespace, Release, missing_tools, run
 
 MakeNamespace = Callable[..., Awaitable[Namespace]]
 
@@ -50,3 +51,29 @@ async def demo(make_namespace: MakeNamespace) -> AsyncIterator[Release]:
     assert await release.leftovers() == {"secret/pismo-demo"}, (
         "the demo's keys outlive it, as its volumes do; nothing else"
     )
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def own_stores(make_namespace: MakeNamespace) -> OwnStores:
+    stores = OwnStores(await make_namespace("stores", restricted=False))
+    await stores.start()
+    return stores
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def own(make_namespace: MakeNamespace, own_stores: OwnStores) -> AsyncIterator[Release]:
+    """A release on `own_stores`, with the sandbox for a Telegram."""
+    namespace = await make_namespace("own")
+    await namespace.apply(*own_stores.secrets())
+    replicas = [f"{service}.autoscaling.minReplicas=1" for service in SERVICES]
+    release = Release(namespace, ["--set", ",".join(["sandbox.enabled=true", *own_stores.values(), *replicas])])
+    await release.install()
+    yield release
+    await release.uninstall()
+
+
+@pytest.fixture(params=["demo", "own"])
+def release(request: pytest.FixtureRequest) -> Release:
+    """Either: whatever is true of one is true of the other."""
+    found: Release = request.getfixturevalue(request.param)
+    return found

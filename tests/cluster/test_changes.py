@@ -35,28 +35,28 @@ async def serves(release: Release, component: str) -> bool:
     return await release.ready_pods(component) >= 1
 
 
-async def test_an_upgrade_and_a_rollback_of_every_pod_lose_nothing(demo: Release) -> None:
-    async with demo.chats() as chats, chats.in_use(people=3):
+async def test_an_upgrade_and_a_rollback_of_every_pod_lose_nothing(release: Release) -> None:
+    async with release.chats() as chats, chats.in_use(people=3):
         await asyncio.sleep(QUIET_SECONDS)
-        for change in (demo.upgrade("--set", "env.UPGRADED=1"), demo.roll_back()):
-            before = await every_pod(demo)
+        for change in (release.upgrade("--set", "env.UPGRADED=1"), release.roll_back()):
+            before = await every_pod(release)
             await change
-            await until(partial(has_gone, demo, before), "the old pods to go", 180)
+            await until(partial(has_gone, release, before), "the old pods to go", 180)
         await asyncio.sleep(QUIET_SECONDS)
     assert chats.letters >= 6
 
 
-async def test_pods_killed_at_random_lose_nothing(demo: Release) -> None:
-    """Any of the services and of the demo's stores; the sandbox stands for Telegram, which is not Pismo's to kill."""
+async def test_pods_killed_at_random_lose_nothing(release: Release) -> None:
+    """Any of the services and of a demo's stores; the sandbox stands for Telegram, which is not Pismo's to kill."""
     seed = int(os.environ.get("CLUSTER_TEST_SEED") or random.randrange(10_000))
     print(f"CLUSTER_TEST_SEED={seed} kills the same again")
     chance = random.Random(seed)
-    components = [*SERVICES, "postgres", "redis"]
-    async with demo.chats() as chats, chats.in_use(people=3):
+    components = [each for each in (*SERVICES, "postgres", "redis") if await release.pods(each)]
+    async with release.chats() as chats, chats.in_use(people=3):
         for component in [*chance.sample(components, len(components)), *chance.choices(components, k=2)]:
             await asyncio.sleep(chance.uniform(2, 8))
-            await demo.kill(component)
-            await until(partial(serves, demo, component), f"{component} to be back", 60)
+            await release.kill(component)
+            await until(partial(serves, release, component), f"{component} to be back", 60)
         await asyncio.sleep(QUIET_SECONDS)
     assert chats.letters >= 6
 
