@@ -1,29 +1,19 @@
 """The backup of the chart: what its pod is given, what it may reach, what it leaves behind."""
 
-import os
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-
-CHART = Path(__file__).resolve().parents[2] / "charts/pismo"
-HELM = os.environ.get("HELM", "helm")
-SERVICES = yaml.safe_load((CHART / "files/services.yaml").read_text())
+from deploy.chart import CHART, SERVICES, complaint, render
 
 
-def rendered(*values: str, file: str = "backup") -> subprocess.CompletedProcess[str]:
-    given = [part for each in values for part in ("--set", each)]
-    command = [HELM, "template", "pismo", str(CHART), "--values", str(CHART / f"ci/{file}.yaml"), *given]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def arguments(values: tuple[str, ...], file: str) -> list[str]:
+    return ["--values", str(CHART / f"ci/{file}.yaml"), *(part for each in values for part in ("--set", each))]
 
 
 def objects(*values: str, file: str = "backup") -> dict[str, dict[str, Any]]:
     """What makes up the backup, by kind."""
-    done = rendered(*values, file=file)
-    assert not done.returncode, done.stderr
-    every = [each for each in yaml.safe_load_all(done.stdout) if each]
+    every = [each for each in yaml.safe_load_all(render(*arguments(values, file))) if each]
     return {each["kind"]: each for each in every if each["metadata"]["name"] == "pismo-backup"}
 
 
@@ -96,9 +86,8 @@ def test_where_the_cloud_knows_the_pod_it_needs_no_secret_and_still_carries_no_t
 
 
 def test_what_is_no_bucket_is_refused_with_a_sentence() -> None:
-    done = rendered("backup.s3.url=https://backups.example.com", file="backup-s3")
-    assert done.returncode
-    assert "backup.s3.url must be s3://bucket/prefix" in done.stderr
+    given = arguments(("backup.s3.url=https://backups.example.com",), "backup-s3")
+    assert "backup.s3.url must be s3://bucket/prefix" in complaint(*given)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +99,4 @@ def test_retention_is_what_the_values_say(value: str, words: tuple[str, str]) ->
 
 
 def test_without_keys_it_is_refused_with_a_sentence() -> None:
-    done = rendered("backup.existingSecret=")
-    assert done.returncode
-    assert "backup.existingSecret is needed" in done.stderr
+    assert "backup.existingSecret is needed" in complaint(*arguments(("backup.existingSecret=",), "backup"))

@@ -1,7 +1,6 @@
 """The chart, rendered as its users would and read as a cluster would; needs helm, and no cluster."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,39 +11,25 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from deploy.chart import (
+    CALL_TABLE,
+    CHART,
+    EVERY_VALUES_FILE,
+    KUBERNETES_VERSION,
+    SERVICES,
+    VALUES_FILES,
+    complaint,
+    helm,
+    render,
+)
+from sources import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
-CHART = ROOT / "charts/pismo"
-HELM = os.environ.get("HELM", "helm")
-KUBERNETES_VERSION = "1.34"
-
-SERVICES = yaml.safe_load((CHART / "files/services.yaml").read_text())
-CALL_TABLE = yaml.safe_load((CHART / "files/call-table.yaml").read_text())
-VALUES_FILES = sorted((CHART / "ci").glob("*.yaml"))
-EVERY_VALUES_FILE = [*VALUES_FILES, *sorted((ROOT / "k8s").glob("values-*.yaml"))]
 HAS_OWN_SCHEMA = {"PodMonitor", "PrometheusRule", "ScaledObject", "TriggerAuthentication"}
 """Kinds of operators: Kubernetes itself has no schema for them."""
 
 Object = dict[str, Any]
 
 of_every_values_file = pytest.mark.parametrize("values", EVERY_VALUES_FILE, ids=lambda path: path.stem)
-
-
-def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([HELM, *arguments], capture_output=True, text=True, check=False)
-
-
-def render(*arguments: str) -> str:
-    done = helm("template", "pismo", str(CHART), "--namespace", "pismo", *arguments)
-    assert not done.returncode, done.stderr
-    return done.stdout
-
-
-def complaint(*arguments: str) -> str:
-    """What helm says when it refuses."""
-    done = helm("template", "pismo", str(CHART), *arguments)
-    assert done.returncode, "was not refused"
-    return done.stderr
 
 
 @cache

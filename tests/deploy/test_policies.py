@@ -6,7 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from deploy.test_chart import EVERY_VALUES_FILE, ROOT, render
+from deploy.chart import EVERY_VALUES_FILE, render
+from sources import ROOT
 
 CHECKOV = shlex.split(os.environ.get("CHECKOV", "checkov"))
 
