@@ -183,6 +183,11 @@ class Release:
         pod = (await self.pods(component))[0]
         await self.namespace.kubectl("delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")
 
+    async def kill_all(self) -> None:
+        """Ends every pod at once, stores and sandbox among them, as a power cut would."""
+        every = f"app.kubernetes.io/instance={self.name}"
+        await self.namespace.kubectl("delete", "pods", "-l", every, "--grace-period=0", "--force", "--wait=false")
+
     async def secrets(self) -> dict[str, str]:
         """Every Secret of the release with its content's version."""
         found = await self.namespace.get("secrets", instance=self.name)
@@ -234,8 +239,12 @@ class Chats:
         self._url = url
         self.letters = 0
 
-    def person(self) -> Person:
-        return Patient(self._session, self._url)
+    def person(self, again: Person | None = None) -> Person:
+        """Somebody new, or somebody from before a port was lost."""
+        person = Patient(self._session, self._url)
+        if again:
+            person.id = again.id
+        return person
 
     async def a_letter(self) -> Person:
         """Somebody new comes and gets a letter, once."""

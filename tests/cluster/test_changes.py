@@ -61,6 +61,21 @@ async def test_pods_killed_at_random_lose_nothing(release: Release) -> None:
     assert chats.letters >= 6
 
 
+async def test_a_power_cut_in_the_middle_of_a_letter_loses_nothing(demo: Release) -> None:
+    async with demo.chats() as chats:
+        before = chats.person()
+        await before.gets_ready()
+        await before.asks_for_a_letter()
+    await demo.kill_all()
+    await asyncio.sleep(QUIET_SECONDS)  # until the cluster has noticed
+    for component in (*SERVICES, "postgres", "redis", "sandbox"):
+        await until(partial(serves, demo, component), f"{component} to be back", 90)
+    async with demo.chats() as chats:
+        after = chats.person(before)
+        await after.read("how is it?")
+        assert len(await after.letters()) == 1
+
+
 async def grows_and_shrinks(release: Release) -> None:
     """Generation gets more pods while twelve people ask, and is down to one again while one does."""
 
