@@ -61,7 +61,7 @@ deploy-test: $(INSTALLED) $(HELM) ## Render the chart for every values file; che
 	@HELM=$(abspath $(HELM)) CHECKOV='$(CHECKOV)' exec .venv/bin/pytest tests/deploy $(ARGS)
 
 .PHONY: cluster-test
-cluster-test: $(INSTALLED) $(HELM) ## On kubectl's current cluster: install, chat, scale, upgrade, kill; IMAGE_REGISTRY, IMAGE_TAG say which images
+cluster-test: $(INSTALLED) $(HELM) ## On kubectl's current cluster: install, chat, scale, upgrade, kill; takes IMAGE_REGISTRY, IMAGE_TAG, POSTGRES_IMAGE, REDIS_IMAGE
 	@HELM=$(abspath $(HELM)) exec .venv/bin/pytest tests/cluster --timeout=1800 -v $(ARGS)
 
 .PHONY: restore-drill

@@ -5,7 +5,7 @@ import os
 from string import Template
 from typing import Any
 
-from cluster.release import POSTGRES_IMAGE, REDIS_IMAGE, ROOT, SERVICES, Namespace, secret
+from cluster.release import POSTGRES_IMAGE, REDIS_IMAGE, ROOT, SERVICES, CommandFailed, Namespace, secret
 
 KINDS = ("owner", "requests", "worker")
 
@@ -22,7 +22,12 @@ class OwnStores:
         images = {"POSTGRES_IMAGE": POSTGRES_IMAGE, "REDIS_IMAGE": REDIS_IMAGE, "PASSWORD": self._password}
         manifest = Template((ROOT / "tests/cluster/stores.yaml").read_text()).substitute(images)
         await self.namespace.kubectl("apply", "--server-side", "-f", "-", stdin=manifest)
-        await self.namespace.kubectl("wait", "--for=condition=Ready", "pod/postgres", "pod/redis", "--timeout=120s")
+        try:
+            await self.namespace.kubectl("wait", "--for=condition=Ready", "pod/postgres", "pod/redis", "--timeout=120s")
+        except CommandFailed as failure:
+            raise CommandFailed(
+                f"{failure}\nare POSTGRES_IMAGE={POSTGRES_IMAGE}, REDIS_IMAGE={REDIS_IMAGE} to be had?"
+            ) from None
         variables = [f"--set={role}={password}" for role, password in self._passwords.items()]
         await self.sql((ROOT / "k8s/postgres-roles.sql").read_text(), *variables)
 
