@@ -34,12 +34,13 @@ test: $(INSTALLED) ## Run the tests; ARGS='-k letter' chooses, PISMO_TEST_STORES
 	@exec .venv/bin/pytest -n 2 --dist loadscope $(ARGS)
 
 .PHONY: lint
-lint: $(INSTALLED) protos-check ## Check style, types, import contracts and protos
+lint: $(INSTALLED) protos-check ## Check style, types, import contracts, protos and migrations
 	ruff check
 	ruff format --check
 	mypy $(SOURCES) tests
 	lint-imports
 	hadolint Dockerfile
+	squawk $(wildcard services/*/migrations/*.sql)
 
 # A helm of one's own is taken as it is; without one it is built from its pinned source, which takes Go.
 HELM_VERSION := v4.3.1

@@ -1,14 +1,17 @@
-"""A service waits for its database, whatever is the matter with it, and says what it waits for."""
+"""A service waits for its database, whatever is the matter with it, and says what it waits for; migrations do, too."""
 
 import asyncio
+import shutil
 import socket
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from servicekit.migrations import MigrationFault, check_schema, migrate
+from servicekit import migrations
+from servicekit.migrations import MigrationFault, check_schema, migrate, read_migrations
 from servicekit.postgres import open_database
 from stores import MIGRATIONS, ROOT, ServiceDatabase
 
@@ -73,3 +76,31 @@ async def test_a_migration_gives_up_on_a_server_that_stays_away() -> None:
         port = taken.getsockname()[1]
     with pytest.raises(ConnectionRefusedError):
         await migrate(f"postgresql://x:x@127.0.0.1:{port}/x", "billing", ROOT / MIGRATIONS["billing"], wait_seconds=1)
+
+
+async def test_a_migration_that_waits_for_a_table_keeps_nobody_else_waiting(
+    service_database: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(migrations, "LOCK_PAUSE_SECONDS", 0.2)
+    shutil.copytree(ROOT / MIGRATIONS["billing"], tmp_path, dirs_exist_ok=True)
+    version = read_migrations(tmp_path)[-1].version + 1
+    (tmp_path / f"{version:04d}_wider.sql").write_text("ALTER TABLE plans ADD COLUMN note text;")
+    made = await service_database("billing")
+    reader, other = [
+        await asyncpg.connect(made.owner_url, server_settings={"search_path": "billing"}) for _ in range(2)
+    ]
+    reading = reader.transaction()
+    await reading.start()
+    await reader.fetch("SELECT * FROM plans")
+
+    migrating = asyncio.create_task(migrate(made.owner_url, "billing", tmp_path))
+    for _ in range(10):
+        await asyncio.sleep(0.1)
+        await other.fetch("SELECT * FROM plans", timeout=1)
+    assert not migrating.done()
+
+    await reading.commit()
+    assert await migrating == version
+    for connection in (reader, other):
+        await connection.close()

@@ -1,7 +1,7 @@
 """Plain SQL migrations: `0001_name.sql` …, forward only, each in a transaction, under an advisory lock.
 
-A new version must work beside the old one (expand, then contract), so a service is ready when its schema is at its
-version or later.
+They run while people chat: one that cannot have its lock at once lets everybody pass and tries again. A new version
+must work beside the old one (expand, then contract), so a service is ready when its schema is at its version or later.
 """
 
 import asyncio
@@ -22,6 +22,11 @@ _NOT_YET_OURS = (
 )
 _NOT_THERE_YET = (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError)
 _FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+
+LOCK_SECONDS = 2.0
+"""A migration waits no longer for a lock: whoever wants the table meanwhile waits behind it."""
+LOCK_PAUSE_SECONDS = 1.0
+LOCK_TRIES = 60
 
 
 class MigrationFault(Exception):
@@ -89,7 +94,17 @@ async def migrate(dsn: str, schema: str, directory: Path, wait_seconds: float = 
                 if applied[migration.version] != migration.checksum:
                     raise MigrationFault(f"{migration.name} was changed after it was applied; add a new one instead")
                 continue
+            await _apply(connection, migration)
+        return int(max([*applied, migrations[-1].version]))
+    finally:
+        await connection.close()
+
+
+async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
+    for _ in range(LOCK_TRIES):
+        try:
             async with connection.transaction():
+                await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS * 1000:.0f}ms'")
                 await connection.execute(migration.sql)
                 await connection.execute(
                     "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
@@ -97,9 +112,10 @@ async def migrate(dsn: str, schema: str, directory: Path, wait_seconds: float = 
                     migration.name,
                     migration.checksum,
                 )
-        return int(max([*applied, migrations[-1].version]))
-    finally:
-        await connection.close()
+            return
+        except asyncpg.LockNotAvailableError:
+            await asyncio.sleep(LOCK_PAUSE_SECONDS)
+    raise MigrationFault(f"{migration.name}: what it changes was in use each of the {LOCK_TRIES} times it was tried")
 
 
 async def check_schema(database: Database, wanted: int) -> None:
