@@ -9,8 +9,8 @@ texts is gone when the keys' time is up, while everybody else's texts can be res
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import IO, cast
@@ -114,19 +114,31 @@ def expire(depot: Depot, retention: Retention, now: datetime) -> list[str]:
     return deleted
 
 
-def run_postgres_program(program: str, url: str, options: Sequence[str]) -> subprocess.Popen[bytes]:
-    """pg_dump or pg_restore at work on a database, its three streams open. No password is on its command line."""
+@contextmanager
+def postgres_program(program: str, url: str, options: Sequence[str], what: str) -> Iterator[subprocess.Popen[bytes]]:
+    """pg_dump or pg_restore at work on a database, its three streams open. No password is on its command line.
+
+    Raises BackupFault when the program has failed, with `what` it was at, and kills it when the block fails.
+    """
     parts = urlsplit(url)
     account, _, address = parts.netloc.rpartition("@")
     user, _, password = account.partition(":")
     database = urlunsplit(parts._replace(netloc=f"{user}@{address}"))
-    return subprocess.Popen(
+    with subprocess.Popen(
         [binaries() / program, *options, "--no-password", f"--dbname={database}"],
         env=os.environ | {"PGPASSWORD": unquote(password), "PGCONNECT_TIMEOUT": f"{_CONNECT_SECONDS:.0f}"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-    )
+    ) as running:
+        try:
+            yield running
+        except BaseException:
+            running.kill()
+            raise
+        stderr = cast(IO[bytes], running.stderr).read()
+    if running.returncode:
+        raise BackupFault(f"{what}: {complaint(stderr)}")
 
 
 def complaint(stderr: bytes) -> str:
@@ -138,15 +150,8 @@ def complaint(stderr: bytes) -> str:
 def _dump(url: str, options: Sequence[str], keys: Keys, depot: Depot, kind: str, name: str, service: str) -> None:
     bound_to = place(kind, name, service)
     # Most of it is texts that are encrypted already: a higher level takes twice the time and saves a thirtieth.
-    with run_postgres_program("pg_dump", url, ["--format=custom", "--compress=gzip:1", *options]) as dumping:
-        try:
-            depot.write(kind, name, service, keys.seal(cast(IO[bytes], dumping.stdout), bound_to))
-        except BaseException:
-            dumping.kill()
-            raise
-        stderr = cast(IO[bytes], dumping.stderr).read()
-    if dumping.returncode:
-        raise BackupFault(f"{bound_to}: {complaint(stderr)}")
+    with postgres_program("pg_dump", url, ["--format=custom", "--compress=gzip:1", *options], bound_to) as dumping:
+        depot.write(kind, name, service, keys.seal(cast(IO[bytes], dumping.stdout), bound_to))
 
 
 @asynccontextmanager

@@ -4,15 +4,15 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, cast
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
-from stack.backup import KEY_TABLES, KEYS, TEXTS, BackupFault, complaint, place, run_postgres_program
+from stack.backup import KEY_TABLES, KEYS, TEXTS, BackupFault, place, postgres_program
 from stack.composition import DATABASE_NAMES
 from stack.depots import Depot
 from stack.roles import KINDS, SERVICES, bootstrap, database_url, role_url
@@ -125,11 +125,8 @@ async def audit_between_services(target: Target) -> list[str]:
     if len(set(target.databases.values())) > 1:
         return []
     url = database_url(target.server_url, target.databases["billing"])
-    connection = await asyncpg.connect(url, timeout=_CONNECT_SECONDS)
-    try:
+    async with _connected(url) as connection:
         counts = {what: await connection.fetchval(query) for what, query in _AUDIT.items()}
-    finally:
-        await connection.close()
     return [f"{count} {what}" for what, count in counts.items() if count]
 
 
@@ -165,14 +162,11 @@ async def _prepare(target: Target) -> None:
     for database in sorted(set(target.databases.values())):
         await bootstrap(target.server_url, target.passwords, database)
     for service, database in target.databases.items():
-        connection = await asyncpg.connect(database_url(target.server_url, database), timeout=_CONNECT_SECONDS)
-        try:
+        async with _connected(database_url(target.server_url, database)) as connection:
             if int(await connection.fetchval("SHOW server_version_num")) < _OLDEST_SERVER:
                 raise BackupFault("a backup is restored into Postgres 17 or later")
             if await connection.fetchval("SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = $1)", service):
                 raise BackupFault(f"the schema {service} is not empty: restore into an empty database")
-        finally:
-            await connection.close()
     await _keep_out(target)
 
 
@@ -196,25 +190,17 @@ async def _let_in(target: Target) -> None:
 
 
 def _restore(url: str, options: Sequence[str], pieces: Iterator[bytes], what: str) -> None:
-    with run_postgres_program("pg_restore", url, options) as restoring:
+    with postgres_program("pg_restore", url, options, what) as restoring:
         stdin = cast(IO[bytes], restoring.stdin)
-        try:
-            with suppress(BrokenPipeError):  # it reads no further than it needs to, or has failed, which it says
-                for piece in pieces:
-                    stdin.write(piece)
-                stdin.close()
-        except BaseException:
-            restoring.kill()
-            raise
-        stderr = cast(IO[bytes], restoring.stderr).read()
-    if restoring.returncode:
-        raise BackupFault(f"{what}: {complaint(stderr)}")
+        with suppress(BrokenPipeError):  # it reads no further than it needs to, or has failed, which it says
+            for piece in pieces:
+                stdin.write(piece)
+            stdin.close()
 
 
 async def _leave_out_erased(target: Target, service: str, key_table: str) -> int:
     """Delete the rows of people without a key; gives how many there were."""
-    connection = await asyncpg.connect(target.url(service, "owner"), timeout=_CONNECT_SECONDS)
-    try:
+    async with _connected(target.url(service, "owner")) as connection:
         tables = await connection.fetch(
             """SELECT format('%I.%I', table_schema, table_name) AS name FROM information_schema.columns
                WHERE table_schema = $1 AND column_name = 'person_id' AND table_name <> $2""",
@@ -229,15 +215,19 @@ async def _leave_out_erased(target: Target, service: str, key_table: str) -> int
             )
             deleted += int(done.removeprefix("DELETE "))
         return deleted
-    finally:
-        await connection.close()
 
 
 async def _execute(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url, timeout=_CONNECT_SECONDS)
-    try:
+    async with _connected(url) as connection:
         for statement in statements:
             await connection.execute(statement)
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(url, timeout=_CONNECT_SECONDS)
+    try:
+        yield connection
     finally:
         await connection.close()
 
