@@ -46,14 +46,11 @@ def takes_anything(node: yaml.MappingNode, path: tuple[str, ...]) -> bool:
     return not node.value or path[-1:] == ("resources",)  # whatever Kubernetes takes there
 
 
-def known(node: yaml.MappingNode, path: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The names that a map takes, and what is known of each: a map of names again, or nothing."""
-    return {
-        key.value: known(value, (*path, key.value))
-        if isinstance(value, yaml.MappingNode) and not takes_anything(value, (*path, key.value))
-        else None
-        for key, value in node.value
-    }
+def known(node: yaml.Node, path: tuple[str, ...] = ()) -> dict[str, Any] | None:
+    """The names that a map takes, with what is known of each. None for what is no map, or takes any name."""
+    if not isinstance(node, yaml.MappingNode) or takes_anything(node, path):
+        return None
+    return {key.value: known(value, (*path, key.value)) for key, value in node.value}
 
 
 def schema(node: yaml.Node, path: tuple[str, ...], notes: dict[tuple[str, ...], str]) -> dict[str, Any]:
@@ -85,7 +82,7 @@ def rows(node: yaml.Node, path: tuple[str, ...], notes: dict[tuple[str, ...], st
 
 def main() -> int:
     text = (CHART / "values.yaml").read_text()
-    notes, root = comments(text), cast(yaml.MappingNode, yaml.compose(text, Loader=yaml.SafeLoader))
+    notes, root = comments(text), cast(yaml.Node, yaml.compose(text, Loader=yaml.SafeLoader))
     made_schema = {"$schema": "https://json-schema.org/draft-07/schema#", **schema(root, (), notes)}
     table = "\n".join(["| value | default | means |", "|---|---|---|", *rows(root, (), notes)])
     readme = (CHART / "README.md").read_text()
