@@ -13,14 +13,14 @@ from pathlib import Path
 
 import asyncpg
 
-from servicekit.postgres import Database
+from servicekit.postgres import STORE_ERRORS, Database
 
 _NOT_YET_OURS = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InsufficientPrivilegeError,
 )
-_NOT_THERE_YET = (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError)
+_NOT_THERE_YET: tuple[type[BaseException], ...] = (*STORE_ERRORS, OSError)  # its name may be unknown still
 _FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
 LOCK_SECONDS = 2.0
