@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 import uuid
 from collections.abc import AsyncIterator
@@ -17,14 +16,8 @@ from pismo.analytics.v1.analytics_service_pb2 import IngestEventsRequest
 from pismo.analytics.v1.analytics_service_pb2_grpc import EventServiceStub
 from servicekit.events import add_events, event
 from servicekit.postgres import Database, open_database
+from stack.ports import free_port
 from stores import ServiceDatabase, ServiceDatabaseFactory
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 import uuid
 from collections.abc import AsyncIterator
@@ -18,19 +17,13 @@ from pismo.generation.v1 import generation_service_pb2 as rpc
 from pismo.generation.v1.generation_service_pb2_grpc import LetterServiceStub
 from servicekit.channel import open_channel
 from servicekit.errors import refusal
+from stack.ports import free_port
 from stores import ServiceDatabase, ServiceDatabaseFactory
 
 if TYPE_CHECKING:
     from pismo.generation.v1.generation_service_pb2_grpc import LetterServiceAsyncStub
 
 KEYS = "test:a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

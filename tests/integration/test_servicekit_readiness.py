@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import socket
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from servicekit import migrations
 from servicekit.migrations import MigrationFault, check_schema, migrate, read_migrations
 from servicekit.postgres import open_database
+from stack.ports import free_port
 from stores import MIGRATIONS, ROOT, ServiceDatabase
 
 Make = Callable[[str], Awaitable[ServiceDatabase]]
@@ -62,8 +62,7 @@ async def test_a_migration_waits_for_a_server_that_is_starting(service_database:
         from_server, to_server = await asyncio.open_connection(url.hostname, url.port)
         await asyncio.gather(pass_on(reader, to_server), pass_on(from_server, writer))
 
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     starting = url._replace(netloc=f"{url.username}:{url.password}@127.0.0.1:{port}").geturl()
     migrating = asyncio.create_task(migrate(starting, "billing", ROOT / MIGRATIONS["billing"], wait_seconds=20))
     await asyncio.sleep(0.2)
@@ -72,10 +71,10 @@ async def test_a_migration_waits_for_a_server_that_is_starting(service_database:
 
 
 async def test_a_migration_gives_up_on_a_server_that_stays_away() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
     with pytest.raises(ConnectionRefusedError):
-        await migrate(f"postgresql://x:x@127.0.0.1:{port}/x", "billing", ROOT / MIGRATIONS["billing"], wait_seconds=1)
+        await migrate(
+            f"postgresql://x:x@127.0.0.1:{free_port()}/x", "billing", ROOT / MIGRATIONS["billing"], wait_seconds=1
+        )
 
 
 async def test_a_migration_that_waits_for_a_table_keeps_nobody_else_waiting(

@@ -40,8 +40,6 @@ async def main() -> int:
 
 async def drill(system: System, backups: str, access: dict[str, str]) -> int:
     """Gives the exit code."""
-    while not await bots(system):  # noqa: ASYNC110
-        await asyncio.sleep(0.1)
     anna, boris, vera = system.person(), system.person("en"), system.person()
     for person in (anna, boris):
         await person.gets_ready()
@@ -79,13 +77,6 @@ async def drill(system: System, backups: str, access: dict[str, str]) -> int:
 
 def say(line: str) -> None:
     print(line, flush=True)
-
-
-async def bots(system: System) -> list[object]:
-    """Those that have called Telegram: before that nobody can write to them."""
-    async with system.session.get(f"{system.sandbox_url}/sandbox/bots") as response:
-        answer: dict[str, list[object]] = await response.json()
-        return answer["bots"]
 
 
 async def letters_in(system: System) -> set[Letter]:
