@@ -47,6 +47,8 @@ async def try_letter(settings: Settings, arguments: argparse.Namespace) -> int:
         print(f"no letter within {arguments.seconds:g} s")
     except Refused as refused:
         print(f"refused: {refused}")
+    except grpc.aio.AioRpcError as error:
+        print(f"a call failed: {_described(error)}")
     return 1
 
 
@@ -75,9 +77,13 @@ async def _health(channel: grpc.aio.Channel, seconds: float) -> str:
         request = health_pb2.HealthCheckRequest()
         answer = await HealthStub(channel).Check(request, timeout=seconds, wait_for_ready=True)
     except grpc.aio.AioRpcError as error:
-        return f"{error.code().name} {error.details()}"
+        return _described(error)
     state: str = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
     return state
+
+
+def _described(error: grpc.aio.AioRpcError) -> str:
+    return f"{error.code().name} {error.details()}"
 
 
 async def _offers(channel: grpc.aio.Channel, seconds: float) -> list[str]:
